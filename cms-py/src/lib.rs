@@ -1,0 +1,1 @@
+//! Python bindings of CMS. Empty until the bindings are written; see `cms-server` for the HTTP surface.

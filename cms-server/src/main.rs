@@ -1,0 +1,2 @@
+//! The `cms` binary.
+fn main() {}

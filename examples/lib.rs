@@ -1,0 +1,1 @@
+//! The examples of CMS; each file of this folder states what it shows.

@@ -1,0 +1,1 @@
+//! The fuzz of CMS; each file of this folder states what it shows.
