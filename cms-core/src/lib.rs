@@ -1,1 +1,18 @@
-//! Under construction.
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The domain of CMS: projects, documents, releases, policies, secrets, audit and authorization,
+//! over ports that the other crates implement. Knows no HTTP, no database and no Python.
+
+pub mod api;
+pub mod audit;
+pub mod auth;
+pub mod clock;
+pub mod context;
+pub mod crypto;
+pub mod error;
+pub mod ids;
+mod kit;
+pub mod sensitive;
+pub mod store;
+
+pub use context::RequestContext;
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The wire types, one file per resource: what services take and answer, what the HTTP surface
+//! describes in OpenAPI, what the command line reads and Python hands out. There is no second set.
+//!
+//! Unknown fields in requests are refused (`deny_unknown_fields`), so that a misspelt or smuggled
+//! field never passes silently.
+
+pub mod page;
+
+pub use page::{Page, PageQuery};

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Who asks, from where, under which request id: the first argument of every service.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::auth::Principal;
+
+/// The circumstances of one request. Front ends make it; services only read it.
+#[derive(Debug, Clone)]
+pub struct RequestContext {
+    /// Who asks; already authenticated.
+    pub principal: Arc<Principal>,
+    /// The id under which the request is logged, audited and answered.
+    pub request_id: Arc<str>,
+    /// The address of the caller, as far as it is known and trusted.
+    pub address: Option<IpAddr>,
+}
+
+impl RequestContext {
+    /// Builds a context with a request id of its own and no address.
+    pub fn new(principal: Arc<Principal>) -> Self {
+        Self { principal, request_id: uuid::Uuid::now_v7().to_string().into(), address: None }
+    }
+
+    /// Replaces the request id.
+    #[must_use]
+    pub fn with_request_id(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.request_id = id.into();
+        self
+    }
+
+    /// Sets the address of the caller.
+    #[must_use]
+    pub fn with_address(mut self, address: Option<IpAddr>) -> Self {
+        self.address = address;
+        self
+    }
+}

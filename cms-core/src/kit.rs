@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What every service is given: the store, the clock, the barrier, the trail and the authorizer.
+
+use std::sync::Arc;
+
+use crate::audit::{Audit, NewRecord};
+use crate::auth::{Action, Authorized, Authorizer, Target};
+use crate::clock::{Clock, Timestamp};
+use crate::context::RequestContext;
+use crate::crypto::Barrier;
+use crate::error::Result;
+use crate::store::{Db, Outcome, Scope, Transaction};
+
+/// The shared parts of one `Cms`. Cloning shares them.
+#[derive(Debug, Clone)]
+pub(crate) struct Kit {
+    pub(crate) db: Db,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) barrier: Barrier,
+    pub(crate) audit: Audit,
+    pub(crate) authorizer: Authorizer,
+}
+
+impl Kit {
+    /// Asks the authorizer; see [`Authorizer::authorize`].
+    pub(crate) async fn authorize(
+        &self,
+        ctx: &RequestContext,
+        action: Action,
+        target: Target,
+    ) -> Result<Authorized> {
+        self.authorizer.authorize(ctx, action, target).await
+    }
+
+    /// The keys of the project that the proof is about.
+    pub(crate) fn scope(&self, proof: &Authorized) -> Scope {
+        self.db.scope(proof)
+    }
+
+    /// Commits a change with its record; see [`Audit::commit`].
+    pub(crate) async fn commit(
+        &self,
+        ctx: &RequestContext,
+        record: NewRecord,
+        change: Transaction,
+    ) -> Result<Outcome> {
+        self.audit.commit(ctx, record, change).await
+    }
+
+    /// The current time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Values that must not be printed, logged or serialized, and that are wiped when dropped.
+//!
+//! Sealing them for storage is the barrier's job, see `crypto`.
+
+use std::fmt;
+
+use zeroize::{Zeroize, Zeroizing};
+
+/// Wraps a secret value: no `Display`, no contents in `Debug`, no `Serialize`, zeroized on drop.
+pub struct Sensitive<T: Zeroize>(Zeroizing<T>);
+
+impl<T: Zeroize> Sensitive<T> {
+    /// Takes ownership of a secret value.
+    pub fn new(value: T) -> Self {
+        Self(Zeroizing::new(value))
+    }
+
+    /// Lends the secret value. The name is long on purpose: every use is worth a second look.
+    pub fn expose(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Zeroize + Clone> Clone for Sensitive<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Zeroize> fmt::Debug for Sensitive<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl<T: Zeroize> From<T> for Sensitive<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_nothing() {
+        let secret = Sensitive::new(String::from("sk-live-123"));
+        assert_eq!(format!("{secret:?}"), "[redacted]");
+        assert_eq!(secret.expose(), "sk-live-123");
+    }
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A read cache over any store: single keys only, exactly as the backend holds them (sealed stays
+//! sealed), invalidated by this process's own commits at once and by a watch for everybody else's.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::StreamExt;
+use moka::sync::Cache;
+use parking_lot::Mutex;
+
+use super::{Entry, Revision, Store};
+use crate::error::Result;
+
+/// How many shards of keys are told apart when a read races with a change.
+const SHARDS: usize = 256;
+/// The bound of the cache, in bytes of keys and values.
+const CAPACITY_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A cached key: its entry (or that it does not exist), and what was parsed from it.
+#[derive(Debug)]
+pub struct Cached {
+    entry: Option<Entry>,
+    parsed: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+}
+
+impl Cached {
+    /// The entry, if the key exists.
+    pub fn entry(&self) -> Option<&Entry> {
+        self.entry.as_ref()
+    }
+
+    /// What `parse` makes of the entry, kept with it until the key changes.
+    ///
+    /// # Errors
+    /// Whatever `parse` answers; errors are not kept.
+    pub fn parsed<T, F>(&self, parse: F) -> Result<Option<Arc<T>>>
+    where
+        T: Any + Send + Sync,
+        F: FnOnce(&Entry) -> Result<T>,
+    {
+        let Some(entry) = &self.entry else { return Ok(None) };
+        let kept = self.parsed.lock().clone();
+        if let Some(value) = kept.and_then(|any| any.downcast::<T>().ok()) {
+            return Ok(Some(value));
+        }
+        let value = Arc::new(parse(entry)?);
+        *self.parsed.lock() = Some(value.clone());
+        Ok(Some(value))
+    }
+}
+
+/// The cache. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct ReadCache(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<dyn Store>,
+    entries: Cache<Arc<str>, Arc<Cached>>,
+    /// Counts the changes of a shard's keys: a read that began before a change must not be kept.
+    epochs: Vec<AtomicU64>,
+    /// The last revision that the watch has delivered.
+    seen: AtomicU64,
+    /// Whether the watch stands; without it nothing is kept.
+    live: std::sync::atomic::AtomicBool,
+}
+
+impl ReadCache {
+    /// Builds a cache in front of a store. It keeps nothing until [`ReadCache::follow`] runs.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        let entries = Cache::builder()
+            .max_capacity(CAPACITY_BYTES)
+            .weigher(|key: &Arc<str>, cached: &Arc<Cached>| {
+                let value = cached.entry.as_ref().map_or(0, |entry| entry.value.len());
+                u32::try_from(key.len() + value + 256).unwrap_or(u32::MAX)
+            })
+            .build();
+        Self(Arc::new(Inner {
+            store,
+            entries,
+            epochs: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
+            seen: AtomicU64::new(0),
+            live: std::sync::atomic::AtomicBool::new(false),
+        }))
+    }
+
+    /// Reads a key, from memory if it is there.
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub async fn get(&self, key: &str) -> Result<Arc<Cached>> {
+        if let Some(cached) = self.0.entries.get(key) {
+            return Ok(cached);
+        }
+        let epoch = self.epoch(key).load(Ordering::SeqCst);
+        let entry = self.0.store.get(key).await?;
+        let cached = Arc::new(Cached { entry, parsed: Mutex::new(None) });
+        if self.0.live.load(Ordering::SeqCst) {
+            self.0.entries.insert(Arc::from(key), cached.clone());
+            // A change between the read and the insert has raised the epoch: take it out again.
+            if self.epoch(key).load(Ordering::SeqCst) != epoch {
+                self.0.entries.invalidate(key);
+            }
+        }
+        Ok(cached)
+    }
+
+    /// Forgets a key.
+    pub fn invalidate(&self, key: &str) {
+        self.epoch(key).fetch_add(1, Ordering::SeqCst);
+        self.0.entries.invalidate(key);
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        for epoch in &self.0.epochs {
+            epoch.fetch_add(1, Ordering::SeqCst);
+        }
+        self.0.entries.invalidate_all();
+    }
+
+    /// The last revision of other processes that the cache reflects.
+    pub fn seen(&self) -> Revision {
+        self.0.seen.load(Ordering::SeqCst)
+    }
+
+    /// Follows the store's changes until the watch ends; the caller starts it again. While it does
+    /// not run, nothing is kept. Calls `on_event` for every changed key.
+    ///
+    /// # Errors
+    /// What ended the watch.
+    pub async fn follow(&self, on_event: impl Fn(&super::Event, Revision) + Send) -> Result<()> {
+        self.clear();
+        let after = self.0.store.revision().await?;
+        let mut changes = self.0.store.watch("", after).await?;
+        self.clear();
+        self.0.seen.store(after, Ordering::SeqCst);
+        self.0.live.store(true, Ordering::SeqCst);
+        let ended = loop {
+            match changes.next().await {
+                Some(Ok(batch)) => {
+                    for event in &batch.events {
+                        self.invalidate(&event.key);
+                        on_event(event, batch.revision);
+                    }
+                    self.0.seen.store(batch.revision, Ordering::SeqCst);
+                }
+                Some(Err(error)) => break Err(error.into()),
+                None => break Ok(()),
+            }
+        };
+        self.0.live.store(false, Ordering::SeqCst);
+        self.clear();
+        ended
+    }
+
+    fn epoch(&self, key: &str) -> &AtomicU64 {
+        let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let shard = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        self.0.epochs.get(shard).unwrap_or(&self.0.seen)
+    }
+}

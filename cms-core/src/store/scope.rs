@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The only way from a service to the store: a scope, which takes a proof of authorization and
+//! keeps to the keys of one project. Forgetting the check does not compile.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    Cached, Entry, Event, Outcome, Page, Range, ReadCache, Revision, Store, StoreResult, Transaction,
+};
+use crate::auth::Authorized;
+use crate::error::Result;
+use crate::ids::ProjectId;
+
+/// The store and the cache in front of it. Only this crate's plumbing reads it directly.
+#[derive(Debug, Clone)]
+pub struct Db {
+    store: Arc<dyn Store>,
+    cache: ReadCache,
+    changes: tokio::sync::broadcast::Sender<Arc<Change>>,
+}
+
+/// A change that other parts of the process may wait for.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The key.
+    pub key: String,
+    /// The value, if the key still exists.
+    pub value: Option<Bytes>,
+    /// The revision of the change.
+    pub revision: Revision,
+}
+
+impl Db {
+    /// Puts a cache before a store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        let cache = ReadCache::new(store.clone());
+        let (changes, _) = tokio::sync::broadcast::channel(4096);
+        Self { store, cache, changes }
+    }
+
+    /// The keys of one project, for what the proof allows.
+    pub fn scope(&self, proof: &Authorized) -> Scope {
+        Scope { db: self.clone(), root: format!("p/{}/", proof.project()), project: proof.project().clone() }
+    }
+
+    /// Keeps the cache fresh until the store goes away for good; restarts the watch when it ends.
+    pub async fn follow(&self) {
+        loop {
+            let changes = self.changes.clone();
+            let followed = self
+                .cache
+                .follow(move |event: &Event, revision| {
+                    let value = event.entry.as_ref().map(|entry| entry.value.clone());
+                    // Nobody listening is no error.
+                    let _ = changes.send(Arc::new(Change { key: event.key.clone(), value, revision }));
+                })
+                .await;
+            if let Err(error) = followed {
+                tracing::warn!(%error, "the watch on the store ended; starting it again");
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Hears of every change, from this process and others, after the cache has.
+    pub(crate) fn subscribe(&self) -> tokio::sync::broadcast::Receiver<Arc<Change>> {
+        self.changes.subscribe()
+    }
+
+    /// The backend itself.
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Reads a key past the cache: for what a transaction's conditions will be built from.
+    pub(crate) async fn fresh(&self, key: &str) -> StoreResult<Option<Entry>> {
+        self.store.get(key).await
+    }
+
+    /// Reads a key through the cache: at most as stale as the watch.
+    pub(crate) async fn cached(&self, key: &str) -> Result<Arc<Cached>> {
+        self.cache.get(key).await
+    }
+
+    /// Reads a range, always from the backend.
+    pub(crate) async fn range(&self, range: Range) -> StoreResult<Page> {
+        self.store.range(range).await
+    }
+
+    /// Commits, and makes the change visible to this process's cached reads before it returns.
+    pub(crate) async fn commit(&self, transaction: Transaction) -> StoreResult<Outcome> {
+        let prefixed =
+            transaction.operations.iter().any(|op| matches!(op, super::Operation::DeletePrefix { .. }));
+        let keys: Vec<String> = transaction
+            .operations
+            .iter()
+            .filter_map(|operation| match operation {
+                super::Operation::Put { key, .. } | super::Operation::Delete { key } => Some(key.clone()),
+                super::Operation::DeletePrefix { .. } => None,
+            })
+            .collect();
+        let outcome = self.store.transact(transaction).await;
+        // Also after an error: whether it was applied may be unknown.
+        if prefixed {
+            self.cache.clear();
+        }
+        for key in &keys {
+            self.cache.invalidate(key);
+        }
+        outcome
+    }
+}
+
+/// The keys of one project. Made from a proof of authorization only.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    db: Db,
+    root: String,
+    project: ProjectId,
+}
+
+impl Scope {
+    /// The project whose keys these are.
+    pub fn project(&self) -> &ProjectId {
+        &self.project
+    }
+
+    /// The full key of a project's relative key.
+    pub fn key(&self, relative: &str) -> String {
+        format!("{}{relative}", self.root)
+    }
+
+    /// Reads a key past the cache: for what a transaction's conditions will be built from.
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub async fn fresh(&self, relative: &str) -> Result<Option<Entry>> {
+        Ok(self.db.fresh(&self.key(relative)).await?)
+    }
+
+    /// Reads a key through the cache: at most as stale as the watch.
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub async fn cached(&self, relative: &str) -> Result<Arc<Cached>> {
+        self.db.cached(&self.key(relative)).await
+    }
+
+    /// Reads entries under a relative prefix, behind the relative key `after` if one is given.
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        descending: bool,
+    ) -> Result<Page> {
+        let mut range = Range::prefix(&self.key(prefix)).limit(limit);
+        if descending {
+            range = range.descending();
+        }
+        if let Some(after) = after {
+            range = range.after(&self.key(after));
+        }
+        Ok(self.db.range(range).await?)
+    }
+
+    /// The part of a full key that is relative to the project.
+    pub fn relative<'k>(&self, key: &'k str) -> &'k str {
+        key.strip_prefix(&self.root).unwrap_or(key)
+    }
+}
