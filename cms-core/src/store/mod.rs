@@ -7,6 +7,7 @@
 
 mod cache;
 mod error;
+mod limits;
 mod memory;
 mod scope;
 
@@ -20,6 +21,7 @@ use futures_util::Stream;
 
 pub use cache::{Cached, ReadCache};
 pub use error::{StoreError, StoreErrorKind};
+pub use limits::check_transaction;
 pub use memory::MemoryStore;
 pub use scope::{Db, Scope};
 
@@ -300,12 +302,16 @@ pub struct Capabilities {
 /// - Keys are UTF-8, at most [`MAX_KEY_BYTES`], ordered by bytes. Longer keys and values past
 ///   [`MAX_VALUE_BYTES`] MUST be refused with `TooLarge` before anything is changed.
 /// - [`Store::transact`] MUST be atomic and isolated, and durable as its [`Durability`] says before
-///   it returns. A transaction without operations commits without a new revision. One that writes a
-///   key twice, or both writes and removes it, MUST be refused with `Unsupported`.
+///   it returns. One that changes nothing (no operation, or only removals of what is not there)
+///   commits without a new revision. One that touches a key twice MUST be refused with
+///   `Unsupported`; [`check_transaction`] does that for every backend.
 /// - Reads MUST see every transaction that was acknowledged before they began, by this process;
 ///   commits of other processes MUST be seen within 50 ms where `shared` is promised.
 /// - A watch MUST deliver each transaction after its start exactly once, whole, in order, and MUST
-///   answer `Compacted` if its start is older than what is kept.
+///   answer `Compacted` if its start is older than what is kept, or a revision that this store has
+///   not reached (it was put back to an older state).
+/// - A key written with a lease MUST go as an ordinary change when the lease ends; writing it again
+///   without one frees it. Writing with a lease that has ended MUST be refused with `Unsupported`.
 /// - Methods MUST be safe to cancel: a dropped call leaves a whole transaction or nothing.
 /// - Backends SHOULD NOT retry, cache, encrypt or count.
 #[async_trait]
