@@ -1,1 +1,4 @@
-//! Under construction.
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The HTTP surface of CMS as a mountable axum router, and the `cms` server and command line.
+
+pub mod cli;

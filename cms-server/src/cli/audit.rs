@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `cms audit`: reading, following, verifying and exporting the audit trail.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use cms_core::clock::{Clock as _, SystemClock, Timestamp};
+use serde_json::Value;
+
+use super::app::{App, ProjectArg};
+use super::client::{Call, Client};
+use super::download;
+use super::failure::{Exit, Failure};
+use super::input;
+use super::list::{self, PageArgs};
+use super::output::Format;
+use super::route::Route;
+use super::table::{self, Column};
+
+const COLUMNS: &[Column] = &[
+    ("TIME", "time"),
+    ("ACTOR", "actor/id|actor"),
+    ("ACTION", "action"),
+    ("RESOURCE", "resource"),
+    ("OUTCOME", "outcome"),
+    ("REASON", "reason"),
+    ("ADDRESS", "address"),
+];
+
+const VERDICT: &[Column] = &[
+    ("verifies", "ok"),
+    ("records", "records"),
+    ("chains", "chains"),
+    ("head", "head"),
+    ("first broken", "broken_at"),
+    ("because", "reason|detail"),
+];
+
+/// How many ids of shown records `tail` remembers: several pages of the server.
+const REMEMBERED: usize = 4096;
+/// How far back `tail` looks again: records of other nodes may arrive with a little delay.
+const OVERLAP: Duration = Duration::from_secs(5);
+
+/// Read, follow, verify and export the audit trail
+#[derive(Args)]
+pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    command: AuditCommand,
+}
+
+impl AuditArgs {
+    /// Tells whether `--output` may name a file.
+    pub(crate) fn writes_file(&self) -> bool {
+        matches!(self.command, AuditCommand::Export(_))
+    }
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    Export(Export),
+    List(List),
+    Tail(Tail),
+    Verify(Verify),
+}
+
+/// Which records.
+#[derive(Args, Clone)]
+struct Filter {
+    /// Who
+    #[arg(long)]
+    actor: Option<String>,
+    /// What was done, such as `secret.reveal`
+    #[arg(long)]
+    action: Option<String>,
+    /// To what
+    #[arg(long)]
+    resource: Option<String>,
+    /// How it ended, such as `denied`
+    #[arg(long)]
+    outcome: Option<String>,
+    /// From this time on, as RFC 3339
+    #[arg(long, value_name = "TIME", conflicts_with = "since")]
+    from: Option<String>,
+    /// Up to this time, as RFC 3339
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// From so long ago on
+    #[arg(long, value_name = "SPAN", value_parser = input::duration)]
+    since: Option<Duration>,
+}
+
+/// List records, newest first
+#[derive(Args)]
+#[command(after_help = "Example:\n  cms audit list --action secret.reveal --since 24h -p rag")]
+struct List {
+    #[command(flatten)]
+    project: ProjectArg,
+    #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
+    page: PageArgs,
+}
+
+/// Show the latest records, oldest first; with --follow, also what comes
+#[derive(Args)]
+#[command(after_help = "Example:\n  cms audit tail --follow --outcome denied")]
+struct Tail {
+    #[command(flatten)]
+    project: ProjectArg,
+    #[command(flatten)]
+    filter: Filter,
+    /// How many to begin with, at most 200
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
+    lines: u16,
+    /// Go on until interrupted
+    #[arg(short, long)]
+    follow: bool,
+    /// How often to look
+    #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = input::duration, requires = "follow")]
+    interval: Duration,
+}
+
+/// Verify the hash chains, on the server or of an export
+#[derive(Args)]
+#[command(after_help = "Example:\n  cms audit verify\n  cms audit verify --file export.jsonl\n\n\
+    The exit code is 2 when the trail does not verify.")]
+struct Verify {
+    /// Verify this export, without a server
+    #[arg(short, long)]
+    file: Option<PathBuf>,
+}
+
+/// Export the whole trail as JSON lines, with all that verifying needs
+#[derive(Args)]
+#[command(after_help = "Example:\n  cms audit export -o export.jsonl")]
+struct Export {}
+
+/// Runs a command on the audit trail.
+///
+/// # Errors
+/// The server's refusal, or a trail that does not verify.
+pub(crate) async fn run(args: AuditArgs, app: &App) -> Result<(), Failure> {
+    match args.command {
+        AuditCommand::Export(_) => {
+            let call = Call::get(Route::api("audit/-/export"));
+            download::download(app, &app.client()?, call, app.file(), "audit trail").await
+        }
+        AuditCommand::List(args) => {
+            let call = args.filter.call(app, &args.project);
+            list::list(app, &app.client()?, call, &args.page, COLUMNS).await
+        }
+        AuditCommand::Tail(args) => tail(args, app).await,
+        AuditCommand::Verify(Verify { file: Some(file) }) => verify_export(app, &file),
+        AuditCommand::Verify(Verify { file: None }) => {
+            let answer = app.client()?.call(Call::get(Route::api("audit/-/verify"))).await?;
+            app.show(&answer, VERDICT)?;
+            if answer.value.get("ok") == Some(&Value::Bool(true)) { Ok(()) } else { Err(Failure::negative()) }
+        }
+    }
+}
+
+/// Verifies an export without a server.
+fn verify_export(_app: &App, _file: &std::path::Path) -> Result<(), Failure> {
+    Err(Failure::error("verifying an export offline is not built yet")
+        .hint("`cms audit verify` asks the server"))
+}
+
+impl Filter {
+    fn call(&self, app: &App, project: &ProjectArg) -> Call {
+        let since = self.since.map(|span| before(SystemClock.now(), span).to_string());
+        Call::get(Route::api("audit"))
+            .query("project", app.named_project(project))
+            .query("actor", self.actor.as_ref())
+            .query("action", self.action.as_ref())
+            .query("resource", self.resource.as_ref())
+            .query("outcome", self.outcome.as_ref())
+            .query("from", self.from.clone().or(since))
+            .query("to", self.to.as_ref())
+    }
+}
+
+async fn tail(args: Tail, app: &App) -> Result<(), Failure> {
+    let client = app.client()?;
+    let first = args.filter.call(app, &args.project).query("limit", Some(args.lines));
+    let mut follower = Follower::default();
+    let mut newest = follower.fresh(records(&client.call(first).await?.value)?);
+    loop {
+        for record in &newest {
+            app.out.text(&line(record, app.out.format)?)?;
+        }
+        if !args.follow {
+            return Ok(());
+        }
+        tokio::time::sleep(args.interval).await;
+        newest = next(&args, app, &client, &mut follower).await?;
+    }
+}
+
+async fn next(
+    args: &Tail,
+    app: &App,
+    client: &Client,
+    follower: &mut Follower,
+) -> Result<Vec<Value>, Failure> {
+    let from = follower.from().or_else(|| args.filter.from.clone());
+    let filter = Filter { from, since: None, ..args.filter.clone() };
+    let call = filter.call(app, &args.project).query("limit", Some(200));
+    let mut found = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let answer = match client.call(call.clone().query("cursor", cursor.as_ref())).await {
+            // A restart of the server does not end the watch; what it missed is fetched later.
+            Err(failure) if failure.exit == Exit::Unavailable => {
+                app.out.say(&format!("{failure}; trying again"));
+                return Ok(Vec::new());
+            }
+            answer => answer?,
+        };
+        found.extend(records(&answer.value)?);
+        cursor = answer.value.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+        if cursor.is_none() {
+            return Ok(follower.fresh(found));
+        }
+    }
+}
+
+fn records(page: &Value) -> Result<Vec<Value>, Failure> {
+    let items = page.get("items").and_then(Value::as_array);
+    items.cloned().ok_or_else(|| Failure::error("the server sent no page of records"))
+}
+
+fn line(record: &Value, format: Format) -> Result<String, Failure> {
+    Ok(match format {
+        Format::Json => record.to_string(),
+        Format::Yaml => format!("---\n{}", super::output::yaml(record)?),
+        Format::Table => {
+            let cells = COLUMNS.iter().map(|(_, key)| table::cell(table::lookup(record, key)));
+            cells.collect::<Vec<_>>().join("  ")
+        }
+    })
+}
+
+fn before(time: Timestamp, span: Duration) -> Timestamp {
+    let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(time.as_millis().saturating_sub(millis))
+}
+
+/// Remembers what was shown, so that looking again with an overlap repeats nothing.
+#[derive(Default)]
+struct Follower {
+    shown: BTreeSet<String>,
+    order: VecDeque<String>,
+    latest: Option<Timestamp>,
+}
+
+impl Follower {
+    /// Takes records, newest first, and gives those that are new, oldest first.
+    fn fresh(&mut self, mut records: Vec<Value>) -> Vec<Value> {
+        records.retain(|record| self.remember(record));
+        records.reverse();
+        records
+    }
+
+    /// Tells from when on to look again.
+    fn from(&self) -> Option<String> {
+        Some(before(self.latest?, OVERLAP).to_string())
+    }
+
+    fn remember(&mut self, record: &Value) -> bool {
+        let time = record.get("time").and_then(Value::as_str).and_then(Timestamp::parse);
+        self.latest = self.latest.max(time);
+        let id = record.get("id").map(ToString::to_string).unwrap_or_else(|| record.to_string());
+        let new = self.shown.insert(id.clone());
+        if new {
+            self.order.push_back(id);
+        }
+        if self.order.len() > REMEMBERED {
+            self.order.pop_front().map(|oldest| self.shown.remove(&oldest));
+        }
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(id: u32, time: &str) -> Value {
+        json!({"id": id.to_string(), "time": time, "action": "secret.reveal"})
+    }
+
+    #[test]
+    fn following_repeats_nothing_and_keeps_the_order() {
+        let mut follower = Follower::default();
+        let (a, b, c) = (
+            record(1, "2026-01-01T00:00:00Z"),
+            record(2, "2026-01-01T00:00:09Z"),
+            record(3, "2026-01-01T00:00:08Z"),
+        );
+        assert_eq!(follower.fresh(vec![b.clone(), a.clone()]), [a.clone(), b.clone()]);
+        assert_eq!(follower.from().as_deref(), Some("2026-01-01T00:00:04.000Z"));
+        assert_eq!(follower.fresh(vec![b, c.clone(), a]), [c], "a late record of another node still shows");
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut follower = Follower::default();
+        for id in 0..10_000 {
+            follower.fresh(vec![record(id, "2026-01-01T00:00:00Z")]);
+        }
+        assert!(follower.shown.len() <= REMEMBERED && follower.order.len() <= REMEMBERED);
+    }
+
+    #[test]
+    fn a_line_of_the_trail_cannot_drive_the_terminal() {
+        let hostile = json!({"time": "t", "actor": "a\u{1b}[2J", "reason": "x\ny"});
+        let text = line(&hostile, Format::Table).unwrap();
+        assert!(!text.contains('\u{1b}') && !text.contains('\n'), "{text:?}");
+    }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The fields of a secret, read from everywhere but the command line.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::failure::Failure;
+use super::input::{self, Input};
+
+/// Where the value of one field comes from.
+#[derive(Debug, PartialEq, Eq)]
+enum Source {
+    Stdin,
+    File(PathBuf),
+    Prompt,
+}
+
+/// Reads the values of the named fields; without any, asks for names and values.
+///
+/// # Errors
+/// A usage error when a value stands on the command line, or nobody can be asked.
+pub(crate) fn gather(specs: &[String], asking: Input) -> Result<Map<String, Value>, Failure> {
+    if specs.is_empty() {
+        return ask_all(asking);
+    }
+    let sources = specs.iter().map(|spec| parse(spec)).collect::<Result<Vec<_>, _>>()?;
+    if sources.iter().filter(|(_, source)| *source == Source::Stdin).count() > 1 {
+        return Err(Failure::usage("only one field can be read from standard input"));
+    }
+    let mut data = Map::new();
+    for (name, source) in sources {
+        let value = Value::String(read(name, &source, asking)?);
+        if data.insert(name.to_owned(), value).is_some() {
+            return Err(Failure::usage(format!("the field `{name}` is given twice")));
+        }
+    }
+    Ok(data)
+}
+
+/// Reads all fields from a JSON object.
+///
+/// # Errors
+/// A usage error when the file is not a JSON object; its content is not quoted.
+pub(crate) fn from_json(path: &Path) -> Result<Map<String, Value>, Failure> {
+    let wrong = || Failure::usage(format!("`{}` is not a JSON object of fields", path.display()));
+    serde_json::from_str(&input::text(path)?).map_err(|_quoting| wrong())
+}
+
+/// Parses `KEY=TEXT` pairs of metadata, which is not secret.
+///
+/// # Errors
+/// A usage error when a pair has no `=`.
+pub(crate) fn metadata(pairs: &[String]) -> Result<Map<String, Value>, Failure> {
+    let parsed = pairs.iter().map(|pair| {
+        let (key, text) =
+            pair.split_once('=').ok_or_else(|| Failure::usage("metadata is written KEY=TEXT"))?;
+        Ok((key.to_owned(), Value::from(text)))
+    });
+    parsed.collect()
+}
+
+/// Shows a value in a table: as it is, or as JSON when it would not fit on one line.
+pub(crate) fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) if !text.chars().any(char::is_control) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn parse(spec: &str) -> Result<(&str, Source), Failure> {
+    let (name, source) = match spec.split_once('=') {
+        None => (spec, Source::Prompt),
+        Some((name, "-")) => (name, Source::Stdin),
+        Some((name, source)) => match source.strip_prefix('@') {
+            Some(file) if !file.is_empty() => (name, Source::File(PathBuf::from(file))),
+            _ => return Err(on_the_command_line(name)),
+        },
+    };
+    if name.is_empty() { Err(Failure::usage("a field needs a name")) } else { Ok((name, source)) }
+}
+
+// The value itself is not repeated: it would land in terminals and CI logs.
+fn on_the_command_line(name: &str) -> Failure {
+    Failure::usage(format!(
+        "the value of `{name}` stands on the command line, where other users, shell history and logs can see it"
+    ))
+    .hint(format!("use `{name}` to be asked, `{name}=-` for standard input, or `{name}=@FILE`"))
+}
+
+fn read(name: &str, source: &Source, asking: Input) -> Result<String, Failure> {
+    match source {
+        Source::Stdin => input::secret_from_stdin(),
+        Source::File(path) => input::text(path),
+        Source::Prompt => asking.secret(&format!("Value of `{name}`"), &format!("{name}=-")),
+    }
+}
+
+fn ask_all(asking: Input) -> Result<Map<String, Value>, Failure> {
+    let mut data = Map::new();
+    loop {
+        let name = asking.line("Field (empty to finish)", "FIELD=-")?;
+        if name.is_empty() && data.is_empty() {
+            return Err(Failure::usage("a secret needs at least one field"));
+        }
+        if name.is_empty() {
+            return Ok(data);
+        }
+        let value = asking.secret(&format!("Value of `{name}`"), "FIELD=-")?;
+        data.insert(name, Value::String(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_on_the_command_line_is_refused_and_not_repeated() {
+        for spec in ["password=hunter2", "password=hunter2=", "password=@", "password="] {
+            let words = gather(&[spec.to_owned()], Input::new(true)).unwrap_err().to_string();
+            assert!(words.contains("`password`") && !words.contains("hunter2"), "{words}");
+        }
+    }
+
+    #[test]
+    fn files_are_read_as_they_are() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "line\n").unwrap();
+        let data = gather(&[format!("pem=@{}", file.path().display())], Input::new(true)).unwrap();
+        assert_eq!(Value::Object(data), serde_json::json!({"pem": "line\n"}));
+    }
+
+    #[test]
+    fn fields_are_given_once_and_standard_input_is_read_once() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let spec = format!("a=@{}", file.path().display());
+        assert!(gather(&[spec.clone(), spec], Input::new(true)).is_err());
+        assert!(gather(&["a=-".into(), "b=-".into()], Input::new(true)).is_err());
+    }
+
+    #[test]
+    fn a_prompt_without_a_terminal_says_what_to_use() {
+        let words = gather(&["token".to_owned()], Input::new(true)).unwrap_err().to_string();
+        assert!(words.contains("token=-"), "{words}");
+    }
+
+    #[test]
+    fn a_broken_file_of_fields_is_not_quoted() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "hunter2").unwrap();
+        assert!(!from_json(file.path()).unwrap_err().to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn values_of_several_lines_are_shown_as_json() {
+        assert_eq!(shown(&Value::from("a\nb")), "\"a\\nb\"");
+        assert_eq!(shown(&Value::from("plain")), "plain");
+        assert_eq!(shown(&Value::from(1)), "1");
+    }
+}

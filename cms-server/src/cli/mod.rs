@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The `cms` command line: the list of commands, and the way from arguments to an exit code.
+//!
+//! A command is one file with its arguments and a `run`, and one variant of `Command` here.
+//! Commands hold no rules: they send calls, or start the server, and show what comes back.
+
+mod app;
+mod audit;
+mod candidates;
+mod caret;
+mod client;
+mod completion;
+mod context;
+mod contexts;
+mod data;
+mod decide;
+mod dev;
+mod doctor;
+mod document;
+mod download;
+mod env;
+mod failure;
+mod field;
+mod init;
+mod input;
+mod key;
+mod list;
+mod login;
+mod member;
+mod output;
+mod policy;
+mod project;
+mod release;
+mod route;
+mod secret;
+mod serve;
+mod table;
+mod transport;
+mod user;
+mod verify;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use app::{App, Globals};
+use failure::Failure;
+use output::{Format, Output};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  error
+  2  wrong usage, or the answer is no: denied with `decide --fail`, a failed test, an invalid
+     document, a difference with `diff --exit-code`, an audit trail that does not verify
+  3  not found
+  4  not logged in, or not allowed
+  5  conflict, or a stale version
+  6  server unreachable, busy or sealed
+
+Environment: CMS_ADDR and CMS_TOKEN alone suffice; CMS_CONTEXT, CMS_PROJECT, CMS_ENV, CMS_OUTPUT,
+CMS_CA_CERT, CMS_TIMEOUT and NO_COLOR are honoured. Contexts are kept in
+$XDG_CONFIG_HOME/cms/contexts.toml, readable by you alone.
+
+Example:
+  cms dev
+  cms decide rag/authz/allow --input '{\"user\": \"alice\"}' -p demo";
+
+/// Policies, secrets, releases and a provable audit trail for platform teams
+#[derive(Parser)]
+#[command(name = "cms", version, after_help = EXIT_CODES, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Audit(audit::AuditArgs),
+    Completion(completion::CompletionArgs),
+    Context(contexts::ContextArgs),
+    Data(data::DataArgs),
+    Decide(decide::DecideArgs),
+    Dev(dev::DevArgs),
+    Doctor(doctor::DoctorArgs),
+    Env(env::EnvArgs),
+    Init(init::InitArgs),
+    Key(key::KeyArgs),
+    Login(login::LoginArgs),
+    Logout(login::LogoutArgs),
+    Member(member::MemberArgs),
+    Policy(policy::PolicyArgs),
+    Project(project::ProjectArgs),
+    Release(release::ReleaseArgs),
+    Secret(secret::SecretArgs),
+    Serve(serve::ServeArgs),
+    User(user::UserArgs),
+    Verify(verify::VerifyArgs),
+    Whoami(login::WhoamiArgs),
+}
+
+impl Command {
+    async fn run(self, app: &App) -> Result<(), Failure> {
+        match self {
+            Self::Audit(args) => audit::run(args, app).await,
+            Self::Completion(args) => completion::run(&args, app),
+            Self::Context(args) => contexts::run(args, app),
+            Self::Data(args) => data::run(args, app).await,
+            Self::Decide(args) => decide::run(args, app).await,
+            Self::Dev(args) => dev::run(args, app).await,
+            Self::Doctor(args) => doctor::run(args, app).await,
+            Self::Env(args) => env::run(args, app).await,
+            Self::Init(args) => init::run(args, app).await,
+            Self::Key(args) => key::run(args, app).await,
+            Self::Login(args) => login::run(args, app).await,
+            Self::Logout(args) => login::logout(args, app).await,
+            Self::Member(args) => member::run(args, app).await,
+            Self::Policy(args) => policy::run(args, app).await,
+            Self::Project(args) => project::run(args, app).await,
+            Self::Release(args) => release::run(args, app).await,
+            Self::Secret(args) => secret::run(args, app).await,
+            Self::Serve(args) => serve::run(args, app).await,
+            Self::User(args) => user::run(args, app).await,
+            Self::Verify(args) => verify::run(args, app).await,
+            Self::Whoami(args) => login::whoami(args, app).await,
+        }
+    }
+
+    /// Tells whether the command does a server's work and wants all processors.
+    fn serves(&self) -> bool {
+        matches!(self, Self::Dev(_) | Self::Doctor(_) | Self::Init(_) | Self::Serve(_) | Self::Verify(_))
+    }
+
+    /// Tells whether `--output` may name a file.
+    fn writes_file(&self) -> bool {
+        match self {
+            Self::Audit(args) => args.writes_file(),
+            Self::Env(args) => args.writes_file(),
+            _ => false,
+        }
+    }
+}
+
+/// Runs the command line that `arguments` spell, the name of the program first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _closed = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match execute(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            Output::new(Format::Table, false).fail(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+/// Describes the command line, for documentation and tests.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn execute(cli: Cli) -> Result<(), Failure> {
+    let mut builder = match cli.command.serves() {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        false => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder.enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::error(format!("cannot start: {error}")))?;
+    let app = App::new(cli.globals, cli.command.writes_file())?;
+    runtime.block_on(cli.command.run(&app))
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;
