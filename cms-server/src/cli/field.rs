@@ -38,6 +38,14 @@ pub(crate) fn gather(specs: &[String], asking: Input) -> Result<Map<String, Valu
     Ok(data)
 }
 
+/// Checks how fields are given, before anything is asked or sent.
+///
+/// # Errors
+/// A usage error when a value stands on the command line.
+pub(crate) fn check(specs: &[String]) -> Result<(), Failure> {
+    specs.iter().try_for_each(|spec| parse(spec).map(|_| ()))
+}
+
 /// Reads all fields from a JSON object.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ use super::failure::{Exit, Failure};
 use super::input;
 use super::route::Route;
 use super::table::{self, Column};
+use super::transport;
 
 const FIELDS: &[Column] = &[
     ("kind", "kind"),
@@ -53,6 +54,9 @@ pub(crate) struct WhoamiArgs {}
 /// The server's refusal, or a file that cannot be written.
 pub(crate) async fn run(args: LoginArgs, app: &App) -> Result<(), Failure> {
     let client = app.anonymous()?;
+    if client.address().scheme() == "http" && !transport::is_loopback(client.address()) {
+        app.out.say("warning: the address is plain HTTP, so credentials travel unencrypted");
+    }
     let credentials = match piped_token(&args, app)? {
         Some(token) => (token, None),
         None => password_login(args, app, &client).await?,

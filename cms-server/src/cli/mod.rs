@@ -52,8 +52,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  error
-  2  wrong usage, or the answer is no: denied with `decide --fail`, a failed test, an invalid
-     document, a difference with `diff --exit-code`, an audit trail that does not verify
+  2  wrong usage, or the answer is no: denied with `decide --fail`, a failed test, a policy that
+     `validate` rejects, a difference with `diff --exit-code`, a trail that does not verify
   3  not found
   4  not logged in, or not allowed
   5  conflict, or a stale version

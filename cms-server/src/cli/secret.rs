@@ -205,6 +205,9 @@ struct Rotate {
 /// # Errors
 /// The server's refusal, or a failure to reach it.
 pub(crate) async fn run(args: SecretArgs, app: &App) -> Result<(), Failure> {
+    if let SecretCommand::Put(args) = &args.command {
+        field::check(&args.fields)?;
+    }
     let route = Route::project(&app.project(&args.project)?)?.fixed("secrets");
     let secrets = Secrets { app, client: app.client()?, route };
     match args.command {
