@@ -11,6 +11,7 @@ pub mod crypto;
 pub mod error;
 pub mod ids;
 mod kit;
+pub mod policies;
 pub mod sensitive;
 pub mod store;
 

@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Compiles prepared policies into programs of the register machine, package by package, and finds
+//! out which rules the machine cannot run and which nothing can.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use regorus::languages::rego::compiler::{Compiler, CompilerError, SpannedCompilerError};
+use regorus::rvm::Instruction;
+use regorus::{CompiledPolicy, Engine, rvm};
+
+use super::bytecode::{self, At, Flaw};
+use super::calls::{self, Calls};
+use super::compile::INTERNAL_PACKAGE;
+use super::diagnostic::{Diagnostic, code};
+use super::limits::Limits;
+use super::module::Module;
+use super::outline::{Head, Outline};
+use super::path::split_reference;
+use super::places::Places;
+use super::program::{Program, Rule, Runs, Shard};
+use super::tree::{RuleId, Tree};
+
+/// Entry points per program; each takes one of its 255 registers.
+const ENTRIES: usize = 200;
+
+/// One run of the compiler over all modules.
+pub(super) struct Compilation<'a> {
+    limits: &'a Limits,
+    engine: Engine,
+    policy: CompiledPolicy,
+    sources: Vec<Source<'a>>,
+    tests: Vec<Source<'a>>,
+    places: Places,
+    rules: Vec<Rule>,
+    shards: Vec<Shard>,
+    /// What neither evaluator has been found to reject, but only the interpreter can run.
+    interpreted: Vec<String>,
+    found: Vec<Diagnostic>,
+}
+
+/// A module and what its text declares.
+pub(super) struct Source<'a> {
+    pub(super) module: &'a Module,
+    pub(super) outline: Outline,
+}
+
+impl Source<'_> {
+    /// Whether it holds tests and what they need, by OPA's convention for the names of files.
+    pub(super) fn holds_tests(&self) -> bool {
+        self.module.name.ends_with("_test") && self.outline.tests().next().is_some()
+    }
+}
+
+impl<'a> Compilation<'a> {
+    pub(super) fn new(
+        (engine, policy): (Engine, CompiledPolicy),
+        sources: Vec<Source<'a>>,
+        tests: Vec<Source<'a>>,
+        places: Places,
+        limits: &'a Limits,
+    ) -> Self {
+        let (rules, shards, interpreted, found) = Default::default();
+        Self { limits, engine, policy, sources, tests, places, rules, shards, interpreted, found }
+    }
+
+    /// Compiles the rules of each package, and checks what could not be compiled.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its place.
+    pub(super) fn run(mut self) -> Result<Program, Vec<Diagnostic>> {
+        for references in self.by_package().into_values() {
+            for part in references.chunks(ENTRIES) {
+                self.compile_part(part);
+            }
+        }
+        self.found.extend(self.check_interpreted());
+        if self.found.is_empty() { Ok(self.finish()) } else { Err(in_order(self.found)) }
+    }
+
+    /// Refuses recursion among rules that the machine has not seen.
+    fn check_interpreted(&self) -> Option<Diagnostic> {
+        let all = self.sources.iter().chain(&self.tests);
+        let calls = Calls::of(all.map(|source| (source.module.name.as_str(), &source.outline)));
+        let tests = self.tests.iter().flat_map(|source| {
+            let package = source.outline.package.as_slice();
+            source.outline.heads.iter().map(move |head| [package, &head.path].concat())
+        });
+        let interpreted = self.interpreted.iter().map(|reference| below_data(reference));
+        calls.check(interpreted.chain(tests), self.limits.call_depth)
+    }
+
+    /// The references of all rules, by the package that declares them.
+    fn by_package(&self) -> BTreeMap<Vec<String>, Vec<String>> {
+        let mut grouped: BTreeMap<Vec<String>, Vec<String>> = BTreeMap::new();
+        for reference in self.references() {
+            let path = below_data(&reference);
+            let package = self.package_of(&path);
+            if package.first().is_none_or(|first| first != INTERNAL_PACKAGE) {
+                grouped.entry(package).or_default().push(reference);
+            }
+        }
+        grouped
+    }
+
+    /// The longest package that a path lies in.
+    fn package_of(&self, path: &[String]) -> Vec<String> {
+        let packages = self.sources.iter().map(|source| &source.outline.package);
+        let own = packages.filter(|package| path.starts_with(package)).max_by_key(|package| package.len());
+        own.cloned().unwrap_or_else(|| path.get(..1).unwrap_or_default().to_vec())
+    }
+
+    /// All rules and functions. The compiler's table also lists the prefixes of rules whose names
+    /// have several parts; of the entries that share a definition, the longest is the rule.
+    fn references(&self) -> BTreeSet<String> {
+        let mut longest: HashMap<usize, &str> = HashMap::new();
+        for (reference, definitions) in self.policy.get_rules() {
+            for definition in definitions {
+                let identity = std::ptr::from_ref(definition.as_ref()).cast::<()>().addr();
+                let known = longest.entry(identity).or_insert(reference);
+                if reference.len() > known.len() {
+                    *known = reference;
+                }
+            }
+        }
+        let defaults = self.sources.iter().flat_map(|Source { outline, .. }| {
+            outline
+                .heads
+                .iter()
+                .filter(|head| head.is_default && !head.is_function)
+                .map(|head| reference_of(outline.package.iter().chain(&head.path).map(String::as_str)))
+        });
+        longest.into_values().map(ToOwned::to_owned).chain(defaults).collect()
+    }
+
+    /// Compiles some rules of one package. If that fails, finds out which of them are at fault.
+    fn compile_part(&mut self, references: &[String]) {
+        match self.assemble(references) {
+            Ok(shard) => self.add_shard(shard, references),
+            Err(Failure::Unsupported) if references.len() == 1 => self.add_interpreted(references),
+            Err(Failure::Wrong(diagnostic)) if references.len() == 1 => self.found.push(diagnostic),
+            Err(_) => self.compile_apart(references),
+        }
+    }
+
+    fn compile_apart(&mut self, references: &[String]) {
+        let mut sound = Vec::new();
+        for reference in references {
+            match self.assemble(std::slice::from_ref(reference)) {
+                Ok(_) => sound.push(reference.clone()),
+                Err(Failure::Unsupported) => self.add_interpreted(std::slice::from_ref(reference)),
+                Err(Failure::Wrong(diagnostic)) => self.found.push(diagnostic),
+            }
+        }
+        if sound.is_empty() || !self.found.is_empty() {
+            return;
+        }
+        match self.assemble(&sound) {
+            Ok(shard) => self.add_shard(shard, &sound),
+            // Each alone fits into a program, but not all together.
+            Err(_) => sound.chunks(sound.len().div_ceil(2).max(1)).for_each(|half| self.compile_part(half)),
+        }
+    }
+
+    fn add_shard(&mut self, (mut program, depth): (rvm::Program, usize), references: &[String]) {
+        let mut rules = Vec::new();
+        let shard = self.shards.len();
+        for (entry, reference) in references.iter().enumerate() {
+            if is_function(&program, reference) {
+                continue;
+            }
+            rules.push((self.add_rule(reference, Runs::Machine { shard, entry }), entry));
+        }
+        let rules = with_common_entry(&mut program, &rules);
+        self.shards.push(Shard { program: Arc::new(program), rules, depth });
+    }
+
+    fn add_interpreted(&mut self, references: &[String]) {
+        for reference in references {
+            self.interpreted.push(reference.clone());
+            let path = below_data(reference);
+            let is_function = self.heads(&path).any(|head| head.is_function);
+            if !is_function {
+                self.add_rule(reference, Runs::Interpreter);
+            }
+        }
+    }
+
+    fn add_rule(&mut self, reference: &str, runs: Runs) -> RuleId {
+        let path = below_data(reference);
+        self.rules.push(Rule { name: path.join("/"), reference: reference.to_owned(), path, runs });
+        self.rules.len() - 1
+    }
+
+    /// Compiles rules into one program and inspects it.
+    fn assemble(&self, references: &[String]) -> Result<(rvm::Program, usize), Failure> {
+        let entries: Vec<&str> = references.iter().map(String::as_str).collect();
+        let fallback = references.first().map(|reference| self.place_of(reference)).unwrap_or_default();
+        let program = Compiler::compile_from_policy(&self.policy, &entries)
+            .map_err(|error| self.rejected(&error, &fallback))?;
+        let program = Arc::unwrap_or_clone(program);
+        let depth = bytecode::inspect(&program, self.limits.call_depth)
+            .map_err(|flaw| self.failure(flaw, &fallback))?;
+        self.check_defaults(&program)?;
+        Ok((stripped(program), depth))
+    }
+
+    /// A default that is no constant compiles to nothing, silently.
+    fn check_defaults(&self, program: &rvm::Program) -> Result<(), Failure> {
+        for rule in program.rule_infos.iter().filter(|rule| rule.default_literal_index.is_none()) {
+            if rule.function_info.is_some() {
+                continue;
+            }
+            let path = below_data(&rule.name);
+            if self.heads(&path).any(|head| head.is_default) {
+                let (file, place) = self.place_of(&rule.name);
+                let message = format!("the default of `{}` must be a constant", path.join("."));
+                return Err(Failure::Wrong(Diagnostic::new(&file, place, code::COMPILE, message)));
+            }
+        }
+        Ok(())
+    }
+
+    fn rejected(&self, error: &SpannedCompilerError, (file, place): &(String, (u32, u32))) -> Failure {
+        if is_unsupported(&error.error) {
+            return Failure::Unsupported;
+        }
+        let found = Diagnostic::from_compiler(&error.to_string(), file, code::COMPILE);
+        Failure::Wrong(match error.span {
+            Some(_) => self.places.settle(found),
+            None => Diagnostic { line: place.0, column: place.1, ..found },
+        })
+    }
+
+    fn failure(&self, flaw: Flaw, fallback: &(String, (u32, u32))) -> Failure {
+        let (at, kind, message) = match flaw {
+            Flaw::Unsupported => return Failure::Unsupported,
+            Flaw::Recursion { rules, at } => (at, code::RECURSION, calls::circle_text(rules)),
+            Flaw::Arguments { name, expected, given, at } => {
+                (at, code::TYPE, format!("`{name}` takes {expected} arguments, but {given} are given"))
+            }
+            Flaw::Parameters { name, most } => (
+                None,
+                code::LIMIT,
+                format!("`{name}` has more than {most} parameters; pass an object instead"),
+            ),
+            Flaw::Depth => (None, code::LIMIT, calls::depth_text(self.limits.call_depth)),
+        };
+        Failure::Wrong(match at {
+            Some(at) => self.places.settle(Diagnostic::new(&self.file_of(&at), at.place, kind, message)),
+            None => Diagnostic::new(&fallback.0, fallback.1, kind, message),
+        })
+    }
+
+    /// The file that holds a place in a rule: the one whose definition of it begins last before.
+    fn file_of(&self, at: &At) -> String {
+        let path = below_data(&at.rule);
+        let definitions = self.sources.iter().flat_map(|Source { module, outline }| {
+            let below = path.strip_prefix(outline.package.as_slice());
+            let heads = outline.heads.iter().filter(move |head| below == Some(head.path.as_slice()));
+            heads.map(move |head| (head.place, &module.name)).filter(|(place, _)| *place <= at.place)
+        });
+        definitions.max().map(|(_, file)| file.clone()).unwrap_or_default()
+    }
+
+    fn heads(&self, path: &[String]) -> impl Iterator<Item = &Head> {
+        self.sources.iter().flat_map(move |Source { outline, .. }| {
+            let below = path.strip_prefix(outline.package.as_slice());
+            outline.heads.iter().filter(move |head| below == Some(head.path.as_slice()))
+        })
+    }
+
+    /// Where a rule is declared first.
+    fn place_of(&self, reference: &str) -> (String, (u32, u32)) {
+        let path = below_data(reference);
+        let found = self.sources.iter().find_map(|Source { module, outline }| {
+            let below = path.strip_prefix(outline.package.as_slice())?;
+            let head = outline.heads.iter().find(|head| below.starts_with(&head.path))?;
+            Some((module.name.clone(), head.place))
+        });
+        found.unwrap_or((String::new(), (1, 1)))
+    }
+
+    fn finish(self) -> Program {
+        let mut tree = Tree::default();
+        let mut packages = BTreeSet::new();
+        for Source { outline, .. } in &self.sources {
+            tree.insert_package(&outline.package);
+            packages.insert(outline.package.join("."));
+        }
+        for (id, rule) in self.rules.iter().enumerate() {
+            tree.insert_rule(&rule.path, id);
+        }
+        let interprets = self.rules.iter().any(|rule| rule.runs == Runs::Interpreter);
+        Program {
+            limits: self.limits.clone(),
+            rules: self.rules,
+            shards: self.shards,
+            tree,
+            packages: packages.into_iter().collect(),
+            interpreter: interprets.then_some(self.engine),
+        }
+    }
+}
+
+/// Why some rules do not become a program.
+enum Failure {
+    /// The interpreter can evaluate them.
+    Unsupported,
+    /// Nothing can.
+    Wrong(Diagnostic),
+}
+
+/// Whether an error says only that the register machine lacks something.
+fn is_unsupported(error: &CompilerError) -> bool {
+    match error {
+        CompilerError::WithKeywordUnsupported
+        | CompilerError::DirectDataAccess
+        | CompilerError::NotSimpleReferenceChain
+        | CompilerError::MissingBindingPlan { .. }
+        | CompilerError::UnexpectedBindingPlan { .. }
+        | CompilerError::InvalidDestructuringPattern
+        | CompilerError::UnsupportedChainedExpression
+        | CompilerError::InvalidUnaryMinus
+        | CompilerError::RegisterOverflow { .. }
+        | CompilerError::SomeInNotHoisted
+        | CompilerError::PartialObjectConstantKeyUnsupported
+        | CompilerError::PartialObjectNestedKeyUnsupported => true,
+        CompilerError::General { message } => message.contains("walk loops"),
+        _ => false,
+    }
+}
+
+fn is_function(program: &rvm::Program, reference: &str) -> bool {
+    program.rule_infos.iter().any(|rule| rule.name == reference && rule.function_info.is_some())
+}
+
+/// Drops what only a listing of the program needs.
+fn stripped(mut program: rvm::Program) -> rvm::Program {
+    program.sources = Vec::new();
+    program.instruction_spans = vec![None; program.instructions.len()];
+    program
+}
+
+/// Adds an entry point that evaluates all rules, each into the register that its own entry point
+/// uses, so that a package is one evaluation. Gives the rules with their registers.
+fn with_common_entry(program: &mut rvm::Program, rules: &[(RuleId, usize)]) -> Vec<(RuleId, usize)> {
+    let start = program.instructions.len();
+    let mut registers = Vec::new();
+    for (rule, entry) in rules {
+        let pc = program.entry_points.get_index(*entry).map(|(_, pc)| *pc);
+        let call = pc.and_then(|pc| program.instructions.get(pc)).copied();
+        if let Some(call @ Instruction::CallRule { dest, .. }) = call {
+            program.add_instruction(call, None);
+            registers.push((*rule, usize::from(dest)));
+        }
+    }
+    program.add_instruction(Instruction::Return { value: 0 }, None);
+    program.add_entry_point(String::new(), start);
+    registers
+}
+
+/// A reference without `data`.
+fn below_data(reference: &str) -> Vec<String> {
+    let mut parts = split_reference(reference).unwrap_or_default();
+    if !parts.is_empty() {
+        parts.remove(0);
+    }
+    parts
+}
+
+/// Writes a path as a reference, the way the compiler does.
+fn reference_of<'a>(path: impl Iterator<Item = &'a str>) -> String {
+    let mut reference = "data".to_owned();
+    for part in path {
+        let is_name = part
+            .chars()
+            .enumerate()
+            .all(|(index, c)| c == '_' || c.is_ascii_alphabetic() || (index > 0 && c.is_ascii_digit()));
+        if is_name {
+            reference.push('.');
+            reference.push_str(part);
+        } else {
+            reference.push_str(&format!("[{}]", serde_json::Value::from(part)));
+        }
+    }
+    reference
+}
+
+/// Sorts by place. A circle, or a limit, that several rules run into is told once.
+fn in_order(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    found.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+    let mut told = BTreeSet::new();
+    let shared = |code: &str| matches!(code, code::RECURSION | code::LIMIT);
+    found.retain(|fault| {
+        let place = (!shared(fault.code)).then(|| (fault.file.clone(), fault.line, fault.column));
+        told.insert((fault.code, fault.message.clone(), place))
+    });
+    found
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! From texts to a [`Program`]: scan, parse, prepare, and hand over to [`Compilation`].
+
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use regorus::{CompiledPolicy, Engine, PolicyLengthConfig};
+
+use super::compilation::{Compilation, Source};
+use super::diagnostic::{Diagnostic, code};
+use super::frontend;
+use super::limits::Limits;
+use super::module::{self, Module, Options};
+use super::places::Places;
+use super::program::Program;
+use super::stack::on_deep_stack;
+
+/// The package that the engine adds, because the compiler wants an entry point that exists.
+pub(super) const INTERNAL_PACKAGE: &str = "__cms";
+const INTERNAL_RULE: &str = "data.__cms.ready";
+const INTERNAL_TEXT: &str = "package __cms\nready := true\n";
+
+/// Parses one module by itself.
+pub(super) fn parse(module: &Module, limits: &Limits) -> Result<(), Vec<Diagnostic>> {
+    within_stack(|| engine([module], &places([module]), limits).map(drop))
+}
+
+/// See [`Program::compile`].
+pub(super) fn compile(modules: &[Module], options: &Options) -> Result<Program, Vec<Diagnostic>> {
+    let limits = &options.limits;
+    if modules.len() > limits.modules {
+        let message = format!("there are {} policies; at most {} are allowed", modules.len(), limits.modules);
+        return Err(vec![Diagnostic::new("", (1, 1), code::LIMIT, message)]);
+    }
+    let sources = read_all(modules, options)?;
+    within_stack(|| compile_sources(sources, limits))
+}
+
+fn compile_sources(sources: Vec<Source<'_>>, limits: &Limits) -> Result<Program, Vec<Diagnostic>> {
+    let places = places(sources.iter().map(|source| source.module));
+    let (tests, deciding): (Vec<_>, Vec<_>) = sources.into_iter().partition(Source::holds_tests);
+    if !tests.is_empty() {
+        let all = deciding.iter().chain(&tests).map(|source| source.module);
+        prepare(engine(all, &places, limits)?, &places)?;
+    }
+    let engine = engine(deciding.iter().map(|source| source.module), &places, limits)?;
+    let prepared = prepare(engine, &places)?;
+    Compilation::new(prepared, deciding, tests, places, limits).run()
+}
+
+/// Runs what recurses over syntax trees.
+pub(super) fn within_stack<T: Send>(
+    work: impl FnOnce() -> Result<T, Vec<Diagnostic>> + Send,
+) -> Result<T, Vec<Diagnostic>> {
+    on_deep_stack(work)
+        .unwrap_or_else(|failed| Err(vec![Diagnostic::new("", (1, 1), code::INTERNAL, failed.to_string())]))
+}
+
+fn read_all<'a>(modules: &'a [Module], options: &Options) -> Result<Vec<Source<'a>>, Vec<Diagnostic>> {
+    let mut sources = Vec::new();
+    let mut found = Vec::new();
+    for module in modules {
+        match module::read(module, options) {
+            Ok(outline) => sources.push(Source { module, outline }),
+            Err(diagnostics) => found.extend(diagnostics),
+        }
+    }
+    if found.is_empty() { Ok(sources) } else { Err(found) }
+}
+
+/// The texts that the compiler will see.
+pub(super) fn places<'a>(modules: impl IntoIterator<Item = &'a Module>) -> Places {
+    let mut places = Places::default();
+    for module in modules {
+        places.insert(&module.name, frontend::translate(&module.text).into_owned());
+    }
+    places
+}
+
+/// Parses modules into an interpreter.
+///
+/// # Errors
+/// The first syntax error of each module.
+pub(super) fn engine<'a>(
+    modules: impl IntoIterator<Item = &'a Module>,
+    places: &Places,
+    limits: &Limits,
+) -> Result<Engine, Vec<Diagnostic>> {
+    let mut engine = Engine::new();
+    engine.set_policy_length_config(lengths(limits));
+    let mut found = Vec::new();
+    for module in modules {
+        let text = places.text(&module.name).unwrap_or_default().to_owned();
+        if let Err(error) = engine.add_policy(module.name.clone(), text) {
+            let fault = Diagnostic::from_compiler(&error.to_string(), &module.name, code::PARSE);
+            found.push(places.settle(fault));
+        }
+    }
+    if found.is_empty() { Ok(engine) } else { Err(found) }
+}
+
+/// Bounds only the bytes: long lines and many lines are no harm by themselves.
+fn lengths(limits: &Limits) -> PolicyLengthConfig {
+    let bytes = NonZeroUsize::new(limits.source_bytes).unwrap_or(NonZeroUsize::MIN);
+    PolicyLengthConfig { max_col: NonZeroU32::MAX, max_file_bytes: bytes, max_lines: bytes }
+}
+
+/// Lets the compiler check and order all statements.
+fn prepare(mut engine: Engine, places: &Places) -> Result<(Engine, CompiledPolicy), Vec<Diagnostic>> {
+    let fault = |text: &str| vec![places.settle(Diagnostic::from_compiler(text, "", code::COMPILE))];
+    engine
+        .add_policy(INTERNAL_PACKAGE.to_owned(), INTERNAL_TEXT.to_owned())
+        .map_err(|error| fault(&error.to_string()))?;
+    let policy =
+        engine.compile_with_entrypoint(&INTERNAL_RULE.into()).map_err(|error| fault(&error.to_string()))?;
+    Ok((engine, policy))
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The second evaluator, for what the register machine cannot run, and for Rego tests.
+//!
+//! It copies what lies beside a policy in data at every evaluation, so it must never decide what
+//! the machine can. It recurses, so it always runs on a stack of its own.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use regorus::utils::limits::ExecutionTimerConfig;
+use regorus::{Engine, LimitError, Value};
+
+use super::diagnostic::Diagnostic;
+use super::evaluate::EvaluationError;
+use super::snapshot::Snapshot;
+use super::stack::on_deep_stack;
+use super::tree::RuleId;
+
+/// Statements between two looks at the clock.
+const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::new(16).unwrap();
+
+/// Evaluates rules of a snapshot.
+pub(super) fn rules(
+    snapshot: &Snapshot,
+    rules: &[RuleId],
+    input: &Value,
+) -> Result<Vec<(RuleId, Value)>, EvaluationError> {
+    let program = &snapshot.program;
+    let Some(engine) = &program.interpreter else { return Ok(Vec::new()) };
+    let evaluate = || {
+        let mut engine = with_data(engine.clone(), &snapshot.data)?;
+        limit_time(&mut engine, program.limits.time);
+        engine.set_input(input.clone());
+        let found = rules.iter().filter_map(|id| program.rules.get(*id).map(|rule| (*id, rule)));
+        found.map(|(id, rule)| Ok((id, value(&mut engine, &rule.reference)?))).collect()
+    };
+    on_deep_stack(evaluate)?
+}
+
+/// Gives an engine its data.
+pub(super) fn with_data(mut engine: Engine, data: &Value) -> Result<Engine, EvaluationError> {
+    engine.add_data(data.clone()).map_err(|error| EvaluationError::Policy { message: error.to_string() })?;
+    Ok(engine)
+}
+
+pub(super) fn limit_time(engine: &mut Engine, limit: Duration) {
+    engine.set_execution_timer_config(ExecutionTimerConfig { limit, check_interval: CLOCK_INTERVAL });
+}
+
+/// Evaluates one rule.
+pub(super) fn value(engine: &mut Engine, reference: &str) -> Result<Value, EvaluationError> {
+    engine.eval_rule(reference.to_owned()).map_err(|error| match error.downcast_ref::<LimitError>() {
+        Some(LimitError::TimeLimitExceeded { limit, .. }) => EvaluationError::Timeout { limit: *limit },
+        Some(LimitError::MemoryLimitExceeded { limit, .. }) => {
+            EvaluationError::Growth { limit: usize::try_from(*limit).unwrap_or(usize::MAX) }
+        }
+        Some(LimitError::RegexSizeLimitExceeded { limit }) => EvaluationError::Growth { limit: *limit },
+        None => from_text(&error.to_string()),
+    })
+}
+
+/// Tells conflicts from other failures by the interpreter's words.
+fn from_text(text: &str) -> EvaluationError {
+    let found = Diagnostic::from_compiler(text, "", "");
+    let message = format!("{}:{}:{}: {}", found.file, found.line, found.column, found.message);
+    let conflict = ["multiple outputs", "conflicts with rule", "generated multiple times"];
+    if conflict.iter().any(|words| found.message.contains(words)) {
+        EvaluationError::Conflict { message }
+    } else {
+        EvaluationError::Policy { message }
+    }
+}

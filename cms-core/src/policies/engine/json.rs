@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! JSON in and out of the engine's values, without another value in between, within limits.
+
+use std::io;
+
+use regorus::Value;
+use regorus::value::Object;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
+
+/// The text is not JSON, or not within limits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct InvalidJson {
+    /// What is wrong.
+    pub message: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1.
+    pub column: u32,
+}
+
+/// Reads one JSON value. Of duplicate keys the last one counts, as in OPA. Numbers are 64-bit
+/// integers where they fit, else doubles.
+///
+/// # Errors
+/// When the text is no UTF-8, no JSON, nests deeper than `depth`, or holds a number that no double
+/// can hold.
+pub fn from_json(text: &[u8], depth: usize) -> Result<Value, InvalidJson> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    Nested { left: depth, limit: depth }
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| InvalidJson::new(&error))
+}
+
+/// Writes a value as JSON: sets as sorted arrays, keys that are no strings as their JSON text.
+/// What is undefined inside of an object or an array is left out.
+///
+/// # Errors
+/// [`TooLarge`] once the text exceeds `limit` bytes.
+pub fn to_json(value: &Value, limit: usize) -> Result<Vec<u8>, TooLarge> {
+    let mut bounded = Bounded { bytes: Vec::with_capacity(128), limit };
+    match serde_json::to_writer(&mut bounded, &Shown(value)) {
+        Ok(()) => Ok(bounded.bytes),
+        Err(_) => Err(TooLarge { limit }),
+    }
+}
+
+/// The text would be longer than the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer exceeds {limit} bytes of JSON")]
+pub struct TooLarge {
+    /// The limit.
+    pub limit: usize,
+}
+
+impl InvalidJson {
+    fn new(error: &serde_json::Error) -> Self {
+        let place = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).max(1);
+        let text = error.to_string();
+        // The place has fields of its own.
+        let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
+        Self { message, line: place(error.line()), column: place(error.column()) }
+    }
+}
+
+/// Reads a value that may nest `left` levels more.
+#[derive(Clone, Copy)]
+struct Nested {
+    left: usize,
+    limit: usize,
+}
+
+impl Nested {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        match self.left.checked_sub(1) {
+            Some(left) => Ok(Self { left, ..self }),
+            None => Err(E::custom(format!("values nest deeper than {}", self.limit))),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Nested {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Nested {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        if value.is_finite() { Ok(Value::from(value)) } else { Err(E::custom("number out of range")) }
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut values = Vec::with_capacity(items.size_hint().unwrap_or(0).min(64));
+        while let Some(value) = items.next_element_seed(inner)? {
+            values.push(value);
+        }
+        Ok(Value::from(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut object = Object::new();
+        while let Some(key) = entries.next_key_seed(Key)? {
+            object.insert(key, entries.next_value_seed(inner)?);
+        }
+        Ok(object.into_value())
+    }
+}
+
+/// Reads a key, which JSON says is a string.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.into()))
+    }
+}
+
+/// A value as JSON shows it.
+struct Shown<'a>(&'a Value);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Null | Value::Undefined => serializer.serialize_unit(),
+            Value::Bool(value) => serializer.serialize_bool(*value),
+            Value::String(value) => serializer.serialize_str(value),
+            Value::Number(_) => number(self.0, serializer),
+            Value::Array(items) => serializer.collect_seq(items.iter().filter(defined).map(Shown)),
+            Value::Set(items) => serializer.collect_seq(items.iter_sorted().filter(defined).map(Shown)),
+            Value::Object(entries) => {
+                let mut map = serializer.serialize_map(None)?;
+                for (key, value) in entries.iter_sorted().filter(|(_, value)| defined(value)) {
+                    match key {
+                        Value::String(key) => map.serialize_entry(key.as_ref(), &Shown(value))?,
+                        _ => {
+                            let key = serde_json::to_string(&Shown(key)).map_err(S::Error::custom)?;
+                            map.serialize_entry(&key, &Shown(value))?;
+                        }
+                    }
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+fn defined(value: &&Value) -> bool {
+    !matches!(value, Value::Undefined)
+}
+
+fn number<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+    if let Ok(number) = value.as_u64() {
+        serializer.serialize_u64(number)
+    } else if let Ok(number) = value.as_i64() {
+        serializer.serialize_i64(number)
+    } else {
+        value.serialize(serializer)
+    }
+}
+
+/// Collects bytes up to a limit.
+struct Bounded {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        if self.bytes.len().saturating_add(part.len()) > self.limit {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

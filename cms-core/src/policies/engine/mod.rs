@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The policy engine: Rego texts and JSON data in, decisions out.
+//!
+//! A [`Program`] is compiled once from all policies of a release. A [`Snapshot`] joins it with the
+//! release's [`Data`] and answers queries from all threads at once:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use cms_core::policies::engine::{Data, Input, Limits, Module, Options, Program, QueryPath, Snapshot};
+//!
+//! let policy = Module::new("rag/authz", "package rag.authz\nallow if data.roles[input.user] == \"admin\"");
+//! let program = Program::compile(&[policy], &Options::default()).unwrap();
+//! let data = Data::from_documents([("roles", r#"{"ada": "admin"}"#)], &Limits::default()).unwrap();
+//! let snapshot = Snapshot::new(Arc::new(program), &data).unwrap();
+//!
+//! let path = QueryPath::parse("rag/authz/allow").unwrap();
+//! let input = Input::from_json(br#"{"user": "ada"}"#, snapshot.program()).unwrap();
+//! assert!(snapshot.evaluate(&path, &input).unwrap().is_true());
+//! ```
+//!
+//! Decisions run on regorus' register machine (RVM), which keeps rules and data apart, so their
+//! cost does not grow with the data. Its interpreter runs the Rego tests, and the few rules that the
+//! machine does not support ([`Program::interpreted`]).
+
+mod builtins;
+mod bytecode;
+mod calls;
+mod compilation;
+mod compile;
+mod data;
+mod diagnostic;
+mod evaluate;
+mod frontend;
+mod interpreter;
+mod json;
+mod lexer;
+mod limits;
+mod module;
+mod outline;
+mod path;
+mod places;
+mod pool;
+mod program;
+mod snapshot;
+mod source;
+mod stack;
+mod tree;
+
+pub use builtins::refused as refused_builtins;
+pub use data::Data;
+pub use diagnostic::{Diagnostic, code};
+pub use evaluate::{Evaluation, EvaluationError};
+pub use json::{InvalidJson, TooLarge, from_json, to_json};
+pub use limits::Limits;
+pub use module::{Module, ModuleInfo, Options, check};
+pub use path::{InvalidPath, QueryPath};
+pub use program::Program;
+pub use regorus::Value;
+pub use snapshot::{Input, Snapshot};
+
+#[cfg(test)]
+mod tests;
