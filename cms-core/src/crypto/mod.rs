@@ -1,65 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The barrier between plaintext and every store, the keys behind it, and the seal that guards them.
+//!
+//! Seal → root keyring (`sys/keyring`) → keyring of each project (`keys/{project}`) → sealed values.
+//! Each arrow is AES-256-GCM with associated data that binds the lower to its place and version. The
+//! root keyring also holds the installation secret, from which stable subkeys are derived. The
+//! project `platform` has a keyring like any other; what belongs to no project is sealed with it.
+//!
+//! What a store (or whoever alters it) can still do: remove, or put back what once stood at the same
+//! key as the same version. The audit trail's anchored heads are there for that.
 
-use bytes::Bytes;
+mod aead;
+mod barrier;
+mod keyring;
+mod material;
+mod rotate;
+mod seal;
 
-use crate::error::{Error, Result};
-use crate::ids::ProjectId;
-use crate::sensitive::Sensitive;
-use crate::store::Transaction;
+pub use barrier::Barrier;
+pub use rotate::KeyChange;
+pub use seal::{DevSeal, KeySeal, KeySource, Seal, SealState, create_key_file};
 
-/// Encrypts what a store may hold of secrets. Cloning shares it.
-#[derive(Debug, Clone)]
-pub struct Barrier {}
-
-impl Barrier {
-    /// Seals a value with the project's current data key, bound to its full store key and version.
-    ///
-    /// # Errors
-    /// `Sealed` if the installation is sealed or the project's key is destroyed.
-    pub async fn seal(
-        &self,
-        project: &ProjectId,
-        key: &str,
-        version: u64,
-        plaintext: &[u8],
-    ) -> Result<Bytes> {
-        let _ = (project, key, version, plaintext);
-        Err(Error::sealed())
-    }
-
-    /// Opens a sealed value; fails if it was altered, moved to another key or is another version.
-    ///
-    /// # Errors
-    /// `Sealed` as above; `Internal` with the code `internal` if the bytes are not what was sealed.
-    pub async fn open(
-        &self,
-        project: &ProjectId,
-        key: &str,
-        version: u64,
-        sealed: &[u8],
-    ) -> Result<Sensitive<Vec<u8>>> {
-        let _ = (project, key, version, sealed);
-        Err(Error::sealed())
-    }
-
-    /// The part of an onboarding transaction that gives a project its data key.
-    ///
-    /// # Errors
-    /// `Sealed` if the installation is sealed.
-    pub fn create_project_key(&self, project: &ProjectId) -> Result<Transaction> {
-        let _ = project;
-        Err(Error::sealed())
-    }
-
-    /// The part of an offboarding transaction that destroys a project's data key.
-    pub fn destroy_project_key(&self, project: &ProjectId) -> Transaction {
-        let _ = project;
-        Transaction::new()
-    }
-
-    /// Whether the installation is sealed.
-    pub fn is_sealed(&self) -> bool {
-        true
-    }
-}
+#[cfg(test)]
+mod tests;
