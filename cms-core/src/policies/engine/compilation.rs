@@ -16,7 +16,7 @@ use super::diagnostic::{Diagnostic, code};
 use super::limits::Limits;
 use super::module::Module;
 use super::outline::{Head, Outline};
-use super::path::split_reference;
+use super::path::{reference_of, split_reference};
 use super::places::Places;
 use super::program::{Program, Rule, Runs, Shard};
 use super::tree::{RuleId, Tree};
@@ -367,24 +367,6 @@ fn below_data(reference: &str) -> Vec<String> {
         parts.remove(0);
     }
     parts
-}
-
-/// Writes a path as a reference, the way the compiler does.
-fn reference_of<'a>(path: impl Iterator<Item = &'a str>) -> String {
-    let mut reference = "data".to_owned();
-    for part in path {
-        let is_name = part
-            .chars()
-            .enumerate()
-            .all(|(index, c)| c == '_' || c.is_ascii_alphabetic() || (index > 0 && c.is_ascii_digit()));
-        if is_name {
-            reference.push('.');
-            reference.push_str(part);
-        } else {
-            reference.push_str(&format!("[{}]", serde_json::Value::from(part)));
-        }
-    }
-    reference
 }
 
 /// Sorts by place. A circle, or a limit, that several rules run into is told once.

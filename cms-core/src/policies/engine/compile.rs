@@ -88,6 +88,9 @@ pub(super) fn engine<'a>(
     let mut engine = Engine::new();
     engine.set_policy_length_config(lengths(limits));
     let mut found = Vec::new();
+    if let Err(error) = engine.add_policy(INTERNAL_PACKAGE.to_owned(), INTERNAL_TEXT.to_owned()) {
+        found.push(Diagnostic::new("", (1, 1), code::INTERNAL, error.to_string()));
+    }
     for module in modules {
         let text = places.text(&module.name).unwrap_or_default().to_owned();
         if let Err(error) = engine.add_policy(module.name.clone(), text) {
@@ -107,10 +110,12 @@ fn lengths(limits: &Limits) -> PolicyLengthConfig {
 /// Lets the compiler check and order all statements.
 fn prepare(mut engine: Engine, places: &Places) -> Result<(Engine, CompiledPolicy), Vec<Diagnostic>> {
     let fault = |text: &str| vec![places.settle(Diagnostic::from_compiler(text, "", code::COMPILE))];
-    engine
-        .add_policy(INTERNAL_PACKAGE.to_owned(), INTERNAL_TEXT.to_owned())
-        .map_err(|error| fault(&error.to_string()))?;
     let policy =
         engine.compile_with_entrypoint(&INTERNAL_RULE.into()).map_err(|error| fault(&error.to_string()))?;
     Ok((engine, policy))
+}
+
+/// Does all work that would else fall to the first evaluation.
+pub(super) fn make_ready(engine: &mut Engine) -> Result<(), String> {
+    engine.eval_rule(INTERNAL_RULE.to_owned()).map(drop).map_err(|error| error.to_string())
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, LimitError, Value};
 
+use super::compile;
 use super::diagnostic::Diagnostic;
 use super::evaluate::EvaluationError;
 use super::snapshot::Snapshot;
@@ -26,9 +27,12 @@ pub(super) fn rules(
     input: &Value,
 ) -> Result<Vec<(RuleId, Value)>, EvaluationError> {
     let program = &snapshot.program;
-    let Some(engine) = &program.interpreter else { return Ok(Vec::new()) };
     let evaluate = || {
-        let mut engine = with_data(engine.clone(), &snapshot.data)?;
+        let prepared = snapshot.interpreter.get_or_init(|| match &program.interpreter {
+            Some(engine) => with_data(engine.clone(), &snapshot.data),
+            None => Err(EvaluationError::Policy { message: "there is no interpreter".to_owned() }),
+        });
+        let mut engine = prepared.clone()?;
         limit_time(&mut engine, program.limits.time);
         engine.set_input(input.clone());
         let found = rules.iter().filter_map(|id| program.rules.get(*id).map(|rule| (*id, rule)));
@@ -37,9 +41,12 @@ pub(super) fn rules(
     on_deep_stack(evaluate)?
 }
 
-/// Gives an engine its data.
+/// Gives an engine its data, and lets it prepare for evaluation.
 pub(super) fn with_data(mut engine: Engine, data: &Value) -> Result<Engine, EvaluationError> {
+    // As in the machine, and as in OPA: a built-in function that fails is undefined.
+    engine.set_strict_builtin_errors(false);
     engine.add_data(data.clone()).map_err(|error| EvaluationError::Policy { message: error.to_string() })?;
+    compile::make_ready(&mut engine).map_err(|message| EvaluationError::Policy { message })?;
     Ok(engine)
 }
 

@@ -44,6 +44,7 @@ mod program;
 mod snapshot;
 mod source;
 mod stack;
+mod testing;
 mod tree;
 
 pub use builtins::refused as refused_builtins;
@@ -57,6 +58,7 @@ pub use path::{InvalidPath, QueryPath};
 pub use program::Program;
 pub use regorus::Value;
 pub use snapshot::{Input, Snapshot};
+pub use testing::{Coverage, FileCoverage, Outcome, TestReport, TestResult, run_tests};
 
 #[cfg(test)]
 mod tests;

@@ -107,3 +107,21 @@ pub(super) fn split_reference(text: &str) -> Option<Vec<String>> {
     }
     Some(parts)
 }
+
+/// Writes a path as a reference, the way the compiler does.
+pub(super) fn reference_of<'a>(path: impl Iterator<Item = &'a str>) -> String {
+    let mut reference = "data".to_owned();
+    for part in path {
+        let is_name = part
+            .chars()
+            .enumerate()
+            .all(|(index, c)| c == '_' || c.is_ascii_alphabetic() || (index > 0 && c.is_ascii_digit()));
+        if is_name {
+            reference.push('.');
+            reference.push_str(part);
+        } else {
+            reference.push_str(&format!("[{}]", serde_json::Value::from(part)));
+        }
+    }
+    reference
+}

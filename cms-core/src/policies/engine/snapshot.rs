@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A program and its data, ready to decide: what an environment's active release is in memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use regorus::Value;
+use regorus::{Engine, Value};
 
 use super::data::Data;
 use super::diagnostic::{Diagnostic, code};
@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub(super) program: Arc<Program>,
     pub(super) data: Value,
     pub(super) pool: Pool,
+    /// The interpreter with this data, made when it is first needed.
+    pub(super) interpreter: OnceLock<Result<Engine, EvaluationError>>,
 }
 
 /// What a decision is asked about.
@@ -61,7 +63,8 @@ impl Snapshot {
         if !found.is_empty() {
             return Err(found);
         }
-        Ok(Self { pool: Pool::new(program.shards.len()), program, data: value })
+        let pool = Pool::new(program.shards.len());
+        Ok(Self { program, data: value, pool, interpreter: OnceLock::new() })
     }
 
     /// The same program over other data.

@@ -3,6 +3,7 @@
 
 mod compiling;
 mod deciding;
+mod running;
 
 use std::sync::Arc;
 
