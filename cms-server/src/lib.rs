@@ -2,3 +2,6 @@
 //! The HTTP surface of CMS as a mountable axum router, and the `cms` server and command line.
 
 pub mod cli;
+pub mod http;
+
+pub use http::{Options, router};

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Where a request comes from: the peer, unless that is a proxy that the settings trust. Then it is
+//! the rightmost address of `X-Forwarded-For` that is no trusted proxy; whatever stands to the left
+//! of it may be invented.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::HeaderMap;
+use ipnet::IpNet;
+
+/// The origin of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Origin {
+    /// The caller's address, if it is known.
+    pub(crate) address: Option<IpAddr>,
+    /// Whether it comes from this machine and through no proxy.
+    pub(crate) is_local: bool,
+    /// Whether the peer is a trusted proxy, so that its `X-Forwarded-…` headers count.
+    pub(crate) is_proxied: bool,
+}
+
+/// Finds the origin of a request.
+pub(crate) fn origin(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> Origin {
+    let Some(peer) = peer.map(|address| address.to_canonical()) else { return Origin::default() };
+    if !is_trusted(peer, trusted) {
+        let is_local = peer.is_loopback() && !is_forwarded(headers);
+        return Origin { address: Some(peer), is_local, is_proxied: false };
+    }
+    let address = client(headers, trusted).unwrap_or(peer);
+    let is_local = address.is_loopback() && peer.is_loopback() && !is_forwarded(headers);
+    Origin { address: Some(address), is_local, is_proxied: true }
+}
+
+/// Walks the hops from the nearest to the farthest.
+fn client(headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+    let values: Vec<&str> =
+        headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+    let mut nearest = None;
+    for hop in values.iter().rev().flat_map(|value| value.rsplit(',')) {
+        // An entry that is no address ends the walk: nothing beyond it can be believed.
+        let Some(address) = parse(hop.trim()) else { return nearest };
+        if !is_trusted(address, trusted) {
+            return Some(address);
+        }
+        nearest = Some(address);
+    }
+    nearest
+}
+
+fn parse(hop: &str) -> Option<IpAddr> {
+    let plain = hop.trim_matches(|c| c == '[' || c == ']');
+    let address = plain.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|net| net.contains(&address))
+}
+
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    ["x-forwarded-for", "forwarded", "x-real-ip"].iter().any(|name| headers.contains_key(*name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(peer: &str, forwarded: &[&str], trusted: &[&str]) -> Origin {
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", value.parse().unwrap());
+        }
+        let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
+        origin(peer.parse().ok(), &headers, &trusted)
+    }
+
+    fn address(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
+        find(peer, forwarded, trusted).address.unwrap().to_string()
+    }
+
+    #[test]
+    fn strangers_cannot_choose_their_address() {
+        assert_eq!(address("192.0.2.9", &["10.0.0.1"], &[]), "192.0.2.9");
+        assert_eq!(address("192.0.2.9", &["10.0.0.1"], &["10.0.0.0/8"]), "192.0.2.9");
+    }
+
+    #[test]
+    fn behind_proxies_the_rightmost_stranger_counts() {
+        let trusted = ["10.0.0.0/8"];
+        assert_eq!(address("10.0.0.1", &["1.2.3.4, 192.0.2.9"], &trusted), "192.0.2.9");
+        assert_eq!(address("10.0.0.1", &["1.2.3.4", "192.0.2.9, 10.0.0.2"], &trusted), "192.0.2.9");
+        assert_eq!(address("10.0.0.1", &["1.2.3.4, rubbish, 10.0.0.2"], &trusted), "10.0.0.2");
+        assert_eq!(address("10.0.0.1", &[], &trusted), "10.0.0.1");
+        assert_eq!(address("10.0.0.1", &["[2001:db8::1]:4711"], &trusted), "2001:db8::1");
+    }
+
+    #[test]
+    fn only_what_no_proxy_has_touched_is_local() {
+        assert!(find("127.0.0.1", &[], &[]).is_local);
+        assert!(find("::ffff:127.0.0.1", &[], &[]).is_local);
+        assert!(!find("127.0.0.1", &["127.0.0.1"], &[]).is_local);
+        assert!(!find("127.0.0.1", &["127.0.0.1"], &["127.0.0.0/8"]).is_local);
+        assert!(!find("192.0.2.1", &[], &[]).is_local);
+    }
+}

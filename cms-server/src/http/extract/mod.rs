@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What handlers are given: path segments as typed names, queries, bodies and preconditions, each
+//! checked before the handler runs. What is malformed is a 400 that says where.
+
+mod body;
+mod json;
+mod path;
+mod precondition;
+mod query;
+
+pub(crate) use body::{Json, OptionalJson, RawBody, drain, is_json};
+pub(crate) use path::{FromSegment, Path, check_raw_path};
+pub(crate) use precondition::{ETag, Preconditions};
+pub(crate) use query::Query;

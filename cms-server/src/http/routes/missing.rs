@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What answers paths that nothing else does: a problem, and no fallback that a host's router would
+//! have to share.
+
+use axum::routing::any;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::super::problem::Problem;
+use super::super::state::AppState;
+
+/// Everything below the API's prefix that no other route answers.
+pub(crate) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().route("/{*path}", any(missing)).route("/", any(missing))
+}
+
+/// Answers 404.
+pub(crate) async fn missing() -> Problem {
+    cms_core::Error::not_found("this path").into()
+}

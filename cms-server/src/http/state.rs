@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What handlers share.
+
+use std::sync::Arc;
+
+use super::middleware::limiter::Limiter;
+use super::middleware::metrics::{InFlight, Metrics};
+use super::middleware::request_id::RequestIds;
+use super::options::{CALLER_PER_MINUTE, Options};
+
+/// The state of one router. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(crate) struct AppState(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    options: Options,
+    metrics: Metrics,
+    limiter: Limiter,
+    request_ids: RequestIds,
+    in_flight: InFlight,
+    waiting: InFlight,
+}
+
+impl AppState {
+    /// Builds the state of one router.
+    pub(crate) fn new(options: Options) -> Self {
+        let per_minute = options.caller_per_minute.unwrap_or(CALLER_PER_MINUTE);
+        Self(Arc::new(Shared {
+            limiter: Limiter::new(per_minute, options.stranger_per_minute),
+            metrics: Metrics::new(),
+            request_ids: RequestIds::new(),
+            in_flight: InFlight::default(),
+            waiting: InFlight::default(),
+            options,
+        }))
+    }
+
+    /// The settings of the router.
+    pub(crate) fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// What the router counts.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// How often callers may ask.
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.0.limiter
+    }
+
+    /// Where request ids come from.
+    pub(crate) fn request_ids(&self) -> &RequestIds {
+        &self.0.request_ids
+    }
+
+    /// The requests being served.
+    pub(crate) fn in_flight(&self) -> &InFlight {
+        &self.0.in_flight
+    }
+
+    /// The long polls and event streams being held.
+    pub(crate) fn waiting(&self) -> &InFlight {
+        &self.0.waiting
+    }
+}
