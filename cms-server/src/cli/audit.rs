@@ -21,7 +21,7 @@ use super::table::{self, Column};
 
 const COLUMNS: &[Column] = &[
     ("TIME", "time"),
-    ("ACTOR", "actor/id|actor"),
+    ("ACTOR", "actor"),
     ("ACTION", "action"),
     ("RESOURCE", "resource"),
     ("OUTCOME", "outcome"),
@@ -34,8 +34,12 @@ const VERDICT: &[Column] = &[
     ("records", "records"),
     ("chains", "chains"),
     ("head", "head"),
-    ("first broken", "broken_at"),
-    ("because", "reason|detail"),
+    ("signing key", "signing_key"),
+    ("broken chain", "broken_at/chain"),
+    ("broken record", "broken_at/seq"),
+    ("its id", "broken_at/id"),
+    ("damage", "broken_at/damage"),
+    ("detail", "broken_at/detail"),
 ];
 
 /// How many ids of shown records `tail` remembers: several pages of the server.
@@ -68,16 +72,16 @@ enum AuditCommand {
 /// Which records.
 #[derive(Args, Clone)]
 struct Filter {
-    /// Who
+    /// Who, such as `user:alice`
     #[arg(long)]
     actor: Option<String>,
-    /// What was done, such as `secret.reveal`
+    /// What was done, such as `secret:reveal`
     #[arg(long)]
     action: Option<String>,
-    /// To what
+    /// To what: the beginning of a resource, such as `projects/rag/secret/`
     #[arg(long)]
     resource: Option<String>,
-    /// How it ended, such as `denied`
+    /// How it ended: `success`, `denied` or `failure`
     #[arg(long)]
     outcome: Option<String>,
     /// From this time on, as RFC 3339
@@ -93,7 +97,7 @@ struct Filter {
 
 /// List records, newest first
 #[derive(Args)]
-#[command(after_help = "Example:\n  cms audit list --action secret.reveal --since 24h -p rag")]
+#[command(after_help = "Example:\n  cms audit list --action secret:reveal --since 24h -p rag")]
 struct List {
     #[command(flatten)]
     project: ProjectArg,
@@ -290,7 +294,7 @@ mod tests {
     use super::*;
 
     fn record(id: u32, time: &str) -> Value {
-        json!({"id": id.to_string(), "time": time, "action": "secret.reveal"})
+        json!({"id": id.to_string(), "time": time, "action": "secret:reveal"})
     }
 
     #[test]

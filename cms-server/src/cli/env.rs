@@ -17,29 +17,34 @@ use super::route::Route;
 use super::table::Column;
 
 const COLUMNS: &[Column] = &[
-    ("NAME", "name|id"),
-    ("RELEASE", "release/id|release|active"),
+    ("NAME", "name"),
+    ("RELEASE", "release"),
     ("AUTO RELEASE", "auto_release"),
     ("APPROVALS", "approvals"),
-    ("UPDATED", "activated_at|updated_at"),
+    ("ACTIVATED", "activated_at"),
 ];
 
+// An environment and an activation of it have most fields in common.
 const FIELDS: &[Column] = &[
-    ("environment", "environment|name|id"),
-    ("release", "release/id|release|active"),
+    ("name", "name"),
+    ("kind", "kind"),
+    ("version", "version"),
+    ("release", "release"),
     ("previous", "previous"),
     ("auto release", "auto_release"),
     ("approvals", "approvals"),
-    ("by", "actor|author"),
-    ("at", "activated_at|updated_at|time"),
+    ("by", "author"),
+    ("at", "activated_at|time"),
     ("message", "message"),
 ];
 
 const HISTORY: &[Column] = &[
-    ("RELEASE", "release/id|release"),
+    ("NUMBER", "version"),
+    ("KIND", "kind"),
+    ("RELEASE", "release"),
     ("PREVIOUS", "previous"),
-    ("BY", "actor|author"),
-    ("AT", "activated_at|time|created_at"),
+    ("BY", "author"),
+    ("AT", "time"),
     ("MESSAGE", "message"),
 ];
 

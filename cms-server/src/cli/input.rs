@@ -76,6 +76,7 @@ pub(crate) fn secret_from_stdin() -> Result<String, Failure> {
 /// Removes one line break from the end, as `echo` and editors add it.
 pub(crate) fn without_line_break(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
+    // A carriage return alone belongs to a line break of another system.
     text.strip_suffix('\r').unwrap_or(text)
 }
 

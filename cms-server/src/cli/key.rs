@@ -19,6 +19,7 @@ use super::table::Column;
 const COLUMNS: &[Column] = &[
     ("ID", "id"),
     ("NAME", "name"),
+    ("KEY", "masked"),
     ("SCOPES", "scopes"),
     ("ENVIRONMENT", "environment"),
     ("STATE", "state"),
@@ -37,7 +38,7 @@ const FIELDS: &[Column] = &[
     ("expires", "expires_at"),
     ("last used", "last_used_at"),
     ("allowed addresses", "allowed_ips"),
-    ("old key works until", "overlap_until|previous_expires_at"),
+    ("old key works until", "overlap_until"),
 ];
 
 /// Make, show, rotate and revoke API keys
@@ -62,7 +63,7 @@ enum KeyCommand {
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  cms key create gateway --scope decide --env prod --expires-in 90d -p rag\n  \
-    cms key create app --scope '{\"name\": \"secret:read\", \"prefix\": \"llm\"}' -p rag"
+    cms key create app --scope '{\"scope\": \"secret:read\", \"prefix\": \"llm\"}' -p rag"
 )]
 struct Create {
     /// Name for people
@@ -184,7 +185,7 @@ mod tests {
     #[test]
     fn scopes_are_words_or_objects() {
         assert_eq!(scope("decide,policy:read").unwrap(), Scopes(vec![json!("decide"), json!("policy:read")]));
-        let narrowed = json!({"name": "secret:read", "prefix": "llm"});
+        let narrowed = json!({"scope": "secret:read", "prefix": "llm"});
         assert_eq!(scope(&narrowed.to_string()).unwrap(), Scopes(vec![narrowed]));
         assert!(scope("{oops").is_err());
     }

@@ -12,9 +12,9 @@ use super::list::{self, PageArgs};
 use super::route::Route;
 use super::table::Column;
 
-const COLUMNS: &[Column] = &[("USER", "user"), ("ROLE", "role"), ("SINCE", "since|created_at")];
+const COLUMNS: &[Column] = &[("USER", "user"), ("ROLE", "role")];
 
-const FIELDS: &[Column] = &[("user", "user"), ("role", "role"), ("project", "project")];
+const FIELDS: &[Column] = &[("user", "user"), ("role", "role")];
 
 /// Show and change the members of a project
 #[derive(Args)]
@@ -54,7 +54,7 @@ struct Remove {
 struct Set {
     /// User
     user: String,
-    /// `project-admin` or `project-user`
+    /// `project-admin`, `project-user` or `auditor`
     role: String,
 }
 

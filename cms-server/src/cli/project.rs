@@ -26,9 +26,9 @@ const FIELDS: &[Column] = &[
     ("description", "description"),
     ("environments", "environments"),
     ("auto release", "auto_release"),
-    ("state", "state"),
     ("version", "version"),
     ("created", "created_at"),
+    ("by", "created_by"),
 ];
 
 /// Onboard, show and offboard projects
@@ -66,7 +66,7 @@ struct Create {
     /// A member and their role (may be repeated)
     #[arg(short, long = "member", value_name = "USER=ROLE", value_parser = member)]
     members: Vec<(String, String)>,
-    /// Start from this template of default policies
+    /// Start with the documents of this template: `rag` or `empty`
     #[arg(long)]
     template: Option<String>,
     /// Do not make and activate a release for every accepted change
@@ -173,32 +173,24 @@ fn creation(args: &Create) -> Value {
 }
 
 fn onboarded(value: &Value) -> String {
+    let head: &[Column] = &[
+        ("project", "project/id"),
+        ("name", "project/name"),
+        ("environments", "project/environments"),
+        ("release", "release"),
+    ];
+    let keys: &[Column] = &[("KEY ID", "id"), ("NAME", "name"), ("SCOPES", "scopes"), ("KEY", "key")];
     let parts = [
-        table::fields(
-            value,
-            &[
-                ("project", "project/id|project"),
-                ("name", "project/name"),
-                ("environments", "project/environments"),
-                ("release", "release/id|release"),
-            ],
-        ),
-        titled("POLICIES", value.get("policies"), &[("NAME", "name"), ("VERSION", "version")]),
-        titled(
-            "KEYS",
-            value.get("keys"),
-            &[("ID", "id"), ("NAME", "name"), ("SCOPES", "scopes"), ("KEY", "key")],
-        ),
+        table::fields(value, head),
+        section(value.get("policies"), &[("POLICY", "name"), ("VERSION", "version")]),
+        section(value.get("keys"), keys),
     ];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
-fn titled(title: &str, items: Option<&Value>, columns: &[Column]) -> String {
-    match items.and_then(Value::as_array) {
-        Some(items) if items.iter().all(Value::is_object) => table::rows(items, columns),
-        Some(items) => format!("{title}\n{}", items.iter().map(table::cell).collect::<Vec<_>>().join("\n")),
-        None => String::new(),
-    }
+fn section(items: Option<&Value>, columns: &[Column]) -> String {
+    let items = items.and_then(Value::as_array).filter(|items| !items.is_empty());
+    items.map_or_else(String::new, |items| table::rows(items, columns))
 }
 
 async fn delete(args: Delete, app: &App, client: &Client) -> Result<(), Failure> {
@@ -240,7 +232,7 @@ mod tests {
 
     #[test]
     fn onboarding_shows_the_key_in_full() {
-        let answer = json!({"project": {"id": "rag", "environments": ["dev"]}, "policies": ["rag/authz"],
+        let answer = json!({"project": {"id": "rag", "environments": ["dev"]}, "policies": [{"name": "rag/authz", "version": 1}],
             "keys": [{"id": "k1", "name": "default", "scopes": ["decide"], "key": "cms_abc"}], "release": "r1"});
         let text = onboarded(&answer);
         for expected in ["rag", "rag/authz", "cms_abc", "r1"] {

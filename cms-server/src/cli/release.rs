@@ -12,26 +12,25 @@ use super::list::{self, PageArgs};
 use super::route::Route;
 use super::table::{self, Column};
 
-const COLUMNS: &[Column] =
-    &[("ID", "id"), ("AUTHOR", "author"), ("CREATED", "created_at"), ("MESSAGE", "message")];
-
-const FIELDS: &[Column] = &[
-    ("id", "id"),
-    ("parent", "parent"),
-    ("author", "author"),
-    ("created", "created_at"),
-    ("message", "message"),
-    ("environments", "environments"),
+const COLUMNS: &[Column] = &[
+    ("ID", "id"),
+    ("DOCUMENTS", "document_count"),
+    ("AUTHOR", "author"),
+    ("CREATED", "created_at"),
+    ("MESSAGE", "message"),
 ];
+
+const FIELDS: &[Column] =
+    &[("id", "id"), ("author", "author"), ("created", "created_at"), ("message", "message")];
 
 const DOCUMENTS: &[Column] = &[("KIND", "kind"), ("NAME", "name"), ("VERSION", "version"), ("HASH", "hash")];
 
 const CHANGES: &[Column] = &[
-    ("CHANGE", "change|op|state"),
+    ("CHANGE", "change"),
     ("KIND", "kind"),
     ("NAME", "name"),
-    ("FROM", "from|from_version"),
-    ("TO", "to|to_version"),
+    ("FROM", "from_version"),
+    ("TO", "to_version"),
 ];
 
 /// Make, show and compare releases
@@ -123,30 +122,27 @@ async fn diff(args: Diff, app: &App, client: &Client, route: Route) -> Result<()
 
 fn manifest(value: &Value) -> String {
     let head = table::fields(value, FIELDS);
-    let documents = value.get("documents").or_else(|| value.get("entries")).and_then(Value::as_array);
-    match documents {
+    match value.get("documents").and_then(Value::as_array) {
         Some(documents) => format!("{head}\n\n{}", table::rows(documents, DOCUMENTS)),
         None => head,
     }
 }
 
-fn items(value: &Value) -> Option<&Vec<Value>> {
-    let listed = ["changes", "items"].into_iter().find_map(|key| value.get(key));
-    listed.unwrap_or(value).as_array()
+fn items(value: &Value) -> &[Value] {
+    value.get("changes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice)
 }
 
+/// Lists what changed, and then how.
 fn changes(value: &Value) -> String {
-    match items(value) {
-        Some(items) => table::rows(items, CHANGES),
-        None => value.get("diff").and_then(Value::as_str).map_or_else(|| value.to_string(), str::to_owned),
-    }
+    let items = items(value);
+    let diffs =
+        items.iter().filter_map(|item| item.get("diff").and_then(Value::as_str)).map(table::printable);
+    let parts = std::iter::once(table::rows(items, CHANGES)).chain(diffs.filter(|diff| !diff.is_empty()));
+    parts.collect::<Vec<_>>().join("\n\n")
 }
 
 fn differs(value: &Value) -> bool {
-    match items(value) {
-        Some(items) => !items.is_empty(),
-        None => value.get("diff").and_then(Value::as_str).is_none_or(|diff| !diff.is_empty()),
-    }
+    !items(value).is_empty()
 }
 
 #[cfg(test)]
@@ -161,9 +157,11 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_told_from_none() {
-        assert!(differs(&json!({"changes": [{"name": "a"}]})));
-        assert!(!differs(&json!({"changes": []})));
-        assert!(!differs(&json!({"diff": ""})));
+    fn a_difference_is_listed_and_shown() {
+        let change = json!({"kind": "policy", "name": "a", "change": "changed", "from_version": 1, "diff": "-old\n+new"});
+        let value = json!({ "changes": [change] });
+        assert!(differs(&value) && !differs(&json!({"changes": []})));
+        let text = changes(&value);
+        assert!(text.contains("changed") && text.ends_with("-old\n+new"), "{text}");
     }
 }

@@ -18,7 +18,7 @@ const COLUMNS: &[Column] = &[
     ("NAME", "display_name"),
     ("EMAIL", "email"),
     ("ROLE", "role|roles"),
-    ("STATE", "state"),
+    ("DISABLED", "disabled"),
     ("CREATED", "created_at"),
 ];
 
@@ -27,7 +27,7 @@ const FIELDS: &[Column] = &[
     ("name", "display_name"),
     ("email", "email"),
     ("role", "role|roles"),
-    ("state", "state"),
+    ("disabled", "disabled"),
     ("created", "created_at"),
 ];
 
@@ -101,10 +101,11 @@ struct List {
     page: PageArgs,
 }
 
-/// Set a user's password
+/// Set a user's password; to change your own, the present one is needed as well
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  cms user password alice\n  pass show cms/alice | cms user password alice --password-stdin"
+    after_help = "Example:\n  cms user password alice\n  pass show cms/alice | cms user password alice --password-stdin\n\n\
+    With --password-stdin and your own name, standard input holds two lines: the present and the new password."
 )]
 struct Password {
     /// User name
@@ -114,7 +115,7 @@ struct Password {
     password_stdin: bool,
 }
 
-/// Change a user
+/// Change a user; an empty text takes a value away
 #[derive(Args)]
 #[command(after_help = "Example:\n  cms user update alice --email alice@example.org")]
 struct Update {
@@ -122,6 +123,9 @@ struct Update {
     username: String,
     #[command(flatten)]
     profile: Profile,
+    /// Whether the user is kept from doing anything
+    #[arg(long, value_name = "BOOL")]
+    disabled: Option<bool>,
     /// Only if this is still the version
     #[arg(long, value_name = "VERSION")]
     if_match: Option<String>,
@@ -145,10 +149,9 @@ pub(crate) async fn run(args: UserArgs, app: &App) -> Result<(), Failure> {
         UserCommand::List(args) => list::list(app, &client, Call::get(route), &args.page, COLUMNS).await,
         UserCommand::Password(args) => password(args, app, &client).await,
         UserCommand::Update(args) => {
-            let body = Value::Object(args.profile.into_fields());
             let call =
-                Call::json(Method::PATCH, route.id(&args.username)?, &body).if_match(args.if_match.as_ref());
-            app.show(&client.call(call).await?, FIELDS)
+                Call::json(Method::PATCH, route.id(&args.username)?, &changes(args.profile, args.disabled));
+            app.show(&client.call(call.if_match(args.if_match.as_ref())).await?, FIELDS)
         }
     }
 }
@@ -163,10 +166,39 @@ async fn create(args: Create, app: &App, client: &Client) -> Result<(), Failure>
 
 async fn password(args: Password, app: &App, client: &Client) -> Result<(), Failure> {
     let route = Route::api("users").id(&args.username)?.fixed("password");
-    let body = json!({ "password": new_password(app, args.password_stdin)? });
+    let me = client.call(Call::get(Route::api("auth/me"))).await?.value;
+    let id = me.get("id").and_then(Value::as_str).unwrap_or_default();
+    let own = me.get("kind") == Some(&json!("user")) && id.eq_ignore_ascii_case(&args.username);
+    let body =
+        if own { own_change(app, args.password_stdin)? } else { foreign_change(app, args.password_stdin)? };
     client.call(Call::json(Method::PUT, route, &body)).await?;
     app.out.say(&format!("the password of `{}` is changed", args.username));
     Ok(())
+}
+
+fn foreign_change(app: &App, piped: bool) -> Result<Value, Failure> {
+    Ok(json!({ "password": new_password(app, piped)? }))
+}
+
+fn own_change(app: &App, piped: bool) -> Result<Value, Failure> {
+    if !piped {
+        let current = app.input.secret("Present password", "--password-stdin")?;
+        return Ok(json!({ "current_password": current, "password": app.input.new_password()? }));
+    }
+    let both = input::secret_from_stdin()?;
+    let (current, new) = both.split_once('\n').ok_or_else(|| {
+        Failure::usage("to change your own password, pipe two lines: the present and the new password")
+    })?;
+    Ok(json!({ "current_password": input::without_line_break(current), "password": new }))
+}
+
+fn changes(profile: Profile, disabled: Option<bool>) -> Value {
+    let mut body = profile.into_fields();
+    for value in body.values_mut().filter(|value| value.as_str() == Some("")) {
+        *value = Value::Null;
+    }
+    body.extend(disabled.map(|disabled| ("disabled".to_owned(), json!(disabled))));
+    Value::Object(body)
 }
 
 fn new_password(app: &App, piped: bool) -> Result<String, Failure> {
@@ -177,5 +209,17 @@ impl Profile {
     fn into_fields(self) -> Map<String, Value> {
         let given = [("display_name", self.display_name), ("email", self.email), ("role", self.role)];
         given.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value?)))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_text_takes_a_value_away() {
+        let profile = Profile { display_name: Some("Alice".into()), email: Some(String::new()), role: None };
+        let expected = json!({"display_name": "Alice", "email": null, "disabled": true});
+        assert_eq!(changes(profile, Some(true)), expected);
     }
 }
