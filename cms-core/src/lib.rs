@@ -14,6 +14,8 @@ mod kit;
 pub mod policies;
 pub mod sensitive;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use context::RequestContext;
 pub use error::{Error, ErrorKind, Result};

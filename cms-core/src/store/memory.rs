@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::limits::check_transaction;
 use super::{
-    Batch, Capabilities, Condition, Entry, Event, LeaseId, Operation, Outcome, Page, Range, Revision, Store,
-    StoreError, StoreErrorKind, StoreResult, Transaction, WatchStream,
+    Batch, Capabilities, Condition, Entry, Event, LeaseId, MAX_PAGE_BYTES, Operation, Outcome, Page, Range,
+    Revision, Store, StoreError, StoreErrorKind, StoreResult, Transaction, WatchStream,
 };
 
 const NAME: &str = "memory";
@@ -172,14 +172,8 @@ impl State {
         };
         let inside = self.items.range::<str, _>((Bound::Included(range.start.as_str()), end));
         let entries = inside.map(|(_, item)| item.entry.clone());
-        let wanted = limit.saturating_add(1);
-        let mut entries: Vec<Entry> = if range.descending {
-            entries.rev().take(wanted).collect()
-        } else {
-            entries.take(wanted).collect()
-        };
-        let more = entries.len() > limit;
-        entries.truncate(limit);
+        let (entries, more) =
+            if range.descending { page(entries.rev(), limit) } else { page(entries, limit) };
         Page { entries, more, revision: self.revision }
     }
 
@@ -234,6 +228,19 @@ impl State {
             .collect();
         self.apply(keys.into_iter().map(|key| Operation::Delete { key }).collect());
     }
+}
+
+fn page(entries: impl Iterator<Item = Entry>, limit: usize) -> (Vec<Entry>, bool) {
+    let mut page = Vec::new();
+    let mut bytes = 0;
+    for entry in entries {
+        if page.len() == limit || bytes >= MAX_PAGE_BYTES {
+            return (page, true);
+        }
+        bytes += entry.value.len();
+        page.push(entry);
+    }
+    (page, false)
 }
 
 /// One watch: where it stands, and what it has read but not yet delivered.

@@ -38,6 +38,9 @@ pub const MAX_VALUE_BYTES: usize = 1024 * 1024 + 64 * 1024;
 /// How many conditions and operations together a transaction may hold on every backend.
 pub const MAX_TRANSACTION_ITEMS: usize = 512;
 
+/// From this many bytes of values on, a range read ends its page, with [`Page::more`].
+pub const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
+
 /// One key with its value and history numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -194,7 +197,7 @@ pub struct Range {
     pub start: String,
     /// The end, excluded. Empty: no end.
     pub end: String,
-    /// How many entries at most; 0 means 1,000.
+    /// How many entries at most; 0 means 1,000. Large values end a page earlier.
     pub limit: usize,
     /// From the end to the start.
     pub descending: bool,
