@@ -10,8 +10,10 @@ pub mod context;
 pub mod crypto;
 pub mod error;
 pub mod ids;
+pub mod keyrings;
 mod kit;
 pub mod policies;
+pub mod secrets;
 pub mod sensitive;
 pub mod store;
 #[cfg(feature = "testing")]

@@ -81,7 +81,9 @@ actions! {
     EventRead => "event:read",
     /// Ask for a decision.
     Decide => "decide",
-    /// List secrets and read them masked.
+    /// List the names and versions of secrets, without any part of their values.
+    SecretList => "secret:list",
+    /// Read secrets masked.
     SecretRead => "secret:read",
     /// Read a secret's value.
     SecretReveal => "secret:reveal",

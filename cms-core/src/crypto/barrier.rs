@@ -50,6 +50,13 @@ pub(super) struct Open {
     pending: Mutex<HashMap<ProjectId, Pending>>,
 }
 
+/// Opens values of one project, see [`Barrier::opener`].
+#[derive(Debug)]
+pub struct Opener {
+    project: ProjectId,
+    keyring: Arc<Keyring>,
+}
+
 /// The root keyring, ready for use.
 pub(super) struct Root {
     pub(super) keyring: Keyring,
@@ -111,20 +118,24 @@ impl Barrier {
         version: u64,
         sealed: &[u8],
     ) -> Result<Sensitive<Vec<u8>>> {
+        self.opener(project, sealed).await?.open(key, version, sealed)
+    }
+
+    /// What opens values of a project without waiting: this one, and others that were sealed with the
+    /// same or an older version of the key. Holds the keys, so it must not be kept.
+    ///
+    /// # Errors
+    /// As [`Barrier::open`].
+    pub async fn opener(&self, project: &ProjectId, sealed: &[u8]) -> Result<Opener> {
         let open = self.opened()?;
-        let unreadable = |error: AeadError| {
-            Error::internal(format!("the value sealed at `{key}` cannot be opened: {error}"))
-        };
-        let number = key_version(sealed).map_err(unreadable)?;
+        let number = key_version(sealed).map_err(Error::internal)?;
         let mut keyring = self.keyring(&open, project).await?;
         if keyring.find(number).is_none() {
             // Another process may have rotated a moment ago: look past the cache.
             let entry = self.0.db.fresh(&project_key(project.as_str())).await?;
             keyring = self.settle(&open, project, entry.as_ref()).await?;
         }
-        let version_key = keyring.find(number).ok_or_else(|| unreadable(AeadError::Mismatch))?;
-        let binding = Binding { project: project.as_str(), key, version };
-        version_key.key.open(binding, sealed).map_err(unreadable)
+        Ok(Opener { project: project.clone(), keyring })
     }
 
     /// The version of the key that sealed a value.
@@ -344,6 +355,22 @@ impl Barrier {
         let bytes = seal.unwrap(&record.wrapped()?, &context).await?;
         let material = Material::decode(bytes.expose()).ok_or_else(|| corrupt(ROOT_KEY))?;
         Ok((record.generation, material))
+    }
+}
+
+impl Opener {
+    /// Opens a sealed value, see [`Barrier::open`].
+    ///
+    /// # Errors
+    /// `Internal` if the bytes are not what was sealed.
+    pub fn open(&self, key: &str, version: u64, sealed: &[u8]) -> Result<Sensitive<Vec<u8>>> {
+        let unreadable = |error: AeadError| {
+            Error::internal(format!("the value sealed at `{key}` cannot be opened: {error}"))
+        };
+        let number = key_version(sealed).map_err(unreadable)?;
+        let version_key = self.keyring.find(number).ok_or_else(|| unreadable(AeadError::Mismatch))?;
+        let binding = Binding { project: self.project.as_str(), key, version };
+        version_key.key.open(binding, sealed).map_err(unreadable)
     }
 }
 

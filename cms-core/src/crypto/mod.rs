@@ -16,7 +16,7 @@ mod material;
 mod rotate;
 mod seal;
 
-pub use barrier::Barrier;
+pub use barrier::{Barrier, Opener};
 pub use rotate::KeyChange;
 pub use seal::{DevSeal, KeySeal, KeySource, Seal, SealState, create_key_file};
 

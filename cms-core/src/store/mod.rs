@@ -226,9 +226,12 @@ impl Range {
     /// Goes on behind the key that an earlier page ended with.
     #[must_use]
     pub fn after(mut self, key: &str) -> Self {
+        // Only ever narrows: a cursor that somebody made up must not lead out of the range.
         if self.descending {
-            self.end = key.to_owned();
-        } else {
+            if self.end.is_empty() || key < self.end.as_str() {
+                self.end = key.to_owned();
+            }
+        } else if key >= self.start.as_str() {
             self.start = format!("{key}\0");
         }
         self

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Secrets: versioned sensitive material behind an engine. Values are sealed before they reach a
+//! store, shown masked, and revealed only after the trail has taken the record.
+//!
+//! Writing is in `write`, removal of versions in `remove`, listing in `list`, checking and resealing
+//! everything in `verify` and `reseal`.
+
+mod data;
+pub mod engine;
+mod generate;
+mod limits;
+mod list;
+mod mask;
+mod quota;
+mod record;
+mod remove;
+mod reseal;
+mod verify;
+mod write;
+
+use std::sync::Arc;
+
+pub use data::SecretData;
+pub use limits::{
+    MAX_DEPTH, MAX_FIELD_NAME_BYTES, MAX_FIELDS, MAX_KEPT_VERSIONS, MAX_METADATA, MAX_METADATA_KEY_BYTES,
+    MAX_METADATA_VALUE_BYTES, MAX_SECRET_BYTES, MAX_SECRETS, MAX_TEXT_CHARS,
+};
+pub use verify::SecretsReport;
+
+use crate::api::secrets::{
+    ChangedVersions, MaskedSecret, PutSecret, RevealSecret, RevealedSecret, RotateSecret, Secret,
+};
+use crate::audit::{AuditOutcome, NewRecord};
+use crate::auth::{Action, Authorized, Target};
+use crate::context::RequestContext;
+use crate::error::{Error, Result};
+use crate::ids::{Name, ProjectId};
+use crate::kit::Kit;
+use crate::store::Scope;
+use engine::{Engines, SecretEngine};
+use quota::Quota;
+use record::{Head, VersionRecord, head_key, value_key};
+use remove::Removal;
+use write::{Change, Expectation, Queues};
+
+/// The secrets of all projects.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    kit: Kit,
+    engines: Engines,
+    queues: Arc<Queues>,
+    quota: Arc<Quota>,
+}
+
+/// What a write came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenSecret {
+    /// The version that now stands.
+    pub secret: Secret,
+    /// Whether the secret is new.
+    pub created: bool,
+}
+
+impl Secrets {
+    pub(crate) fn new(kit: Kit, engines: Vec<Arc<dyn SecretEngine>>) -> Self {
+        Self { kit, engines: Engines::new(engines), queues: Arc::default(), quota: Arc::default() }
+    }
+
+    /// Writes a new version. `expected` is the version that `If-Match` names; 0: none may exist.
+    ///
+    /// # Errors
+    /// `Conflict` if `cas`, `Stale` if `expected` is not the present version; `Unprocessable`,
+    /// `TooLarge` and `TooMany` past the limits.
+    pub async fn put(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        path: &Name,
+        put: PutSecret,
+        expected: Option<u64>,
+    ) -> Result<WrittenSecret> {
+        let proof = self.authorize(ctx, Action::SecretWrite, project, path).await?;
+        limits::check_data(&put.data)?;
+        limits::check_metadata(put.metadata.as_ref().unwrap_or(&Default::default()))?;
+        limits::check_text("message", put.message.as_deref())?;
+        let expectation = Expectation::new(put.cas, expected)?;
+        self.write(ctx, &proof, path, Change::Put(&put), expectation).await
+    }
+
+    /// Writes a new version in which the engine has replaced a field.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no present value; otherwise as [`Secrets::put`].
+    pub async fn rotate(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        path: &Name,
+        rotation: RotateSecret,
+        expected: Option<u64>,
+    ) -> Result<WrittenSecret> {
+        let proof = self.authorize(ctx, Action::SecretWrite, project, path).await?;
+        limits::check_text("message", rotation.message.as_deref())?;
+        let expectation = Expectation::new(rotation.cas, expected)?;
+        self.write(ctx, &proof, path, Change::Rotate(&rotation), expectation).await
+    }
+
+    /// Reads a version with masked values; the present one, unless one is named.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such secret or version, or its value was deleted or destroyed.
+    pub async fn masked(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        path: &Name,
+        version: Option<u64>,
+    ) -> Result<MaskedSecret> {
+        let proof = self.authorize(ctx, Action::SecretRead, project, path).await?;
+        let scope = self.kit.scope(&proof);
+        let (head, version, data) = self.read(&scope, path, version).await?;
+        Ok(MaskedSecret { secret: head.to_wire(path.as_str(), &version), data: mask::mask(&data)? })
+    }
+
+    /// Reads the values of a version. The record is on the trail when this returns; a reveal that
+    /// finds nothing leaves one as well.
+    ///
+    /// # Errors
+    /// As [`Secrets::masked`]; `Unavailable` if the trail does not take the record.
+    pub async fn reveal(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        path: &Name,
+        reveal: RevealSecret,
+    ) -> Result<RevealedSecret> {
+        let proof = self.authorize(ctx, Action::SecretReveal, project, path).await?;
+        limits::check_text("reason", reveal.reason.as_deref())?;
+        let record = NewRecord::of(&proof);
+        match self.hand_out(&self.kit.scope(&proof), path, reveal.version).await {
+            Ok((version, data)) => {
+                self.kit.audit.access(ctx, record.version(version).reason(reveal.reason)).await?;
+                Ok(RevealedSecret { path: path.to_string(), version, data })
+            }
+            Err(error) => {
+                let mut record = record.outcome(AuditOutcome::Failure).reason(Some(error.code().to_owned()));
+                record.version = reveal.version;
+                self.kit.audit.access(ctx, record).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Deletes versions so that they can be brought back; the present one if none is named.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such secret or version; `Stale` if `expected` is not the present one.
+    pub async fn delete(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        path: &Name,
+        versions: Option<Vec<u64>>,
+        expected: Option<u64>,
+    ) -> Result<ChangedVersions> {
+        let proof = self.authorize(ctx, Action::SecretDelete, project, path).await?;
+        self.remove(ctx, &proof, path, Removal::Delete, versions, expected).await
+    }
+
+    /// Brings deleted versions back; the present one if none is named.
+    ///
+    /// # Errors
+    /// `Conflict` with the code `version_destroyed` for those whose value is gone.
+    pub async fn undelete(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        path: &Name,
+        versions: Option<Vec<u64>>,
+        expected: Option<u64>,
+    ) -> Result<ChangedVersions> {
+        let proof = self.authorize(ctx, Action::SecretDelete, project, path).await?;
+        self.remove(ctx, &proof, path, Removal::Undelete, versions, expected).await
+    }
+
+    /// Destroys the values of versions for good.
+    ///
+    /// # Errors
+    /// As [`Secrets::delete`].
+    pub async fn destroy(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        path: &Name,
+        versions: Vec<u64>,
+        expected: Option<u64>,
+    ) -> Result<ChangedVersions> {
+        let proof = self.authorize(ctx, Action::SecretDestroy, project, path).await?;
+        self.remove(ctx, &proof, path, Removal::Destroy, Some(versions), expected).await
+    }
+
+    async fn authorize(
+        &self,
+        ctx: &RequestContext,
+        action: Action,
+        project: &ProjectId,
+        path: &Name,
+    ) -> Result<Authorized> {
+        self.kit.authorize(ctx, action, Target::new(project, "secret").path(path)).await
+    }
+
+    async fn hand_out(&self, scope: &Scope, path: &Name, version: Option<u64>) -> Result<(u64, SecretData)> {
+        let (head, version, stored) = self.read(scope, path, version).await?;
+        let engine = self.engines.find(&head.engine)?;
+        Ok((version.version, engine.hand_out(stored).await?))
+    }
+
+    /// Reads the stored fields of a version through the cache.
+    async fn read(
+        &self,
+        scope: &Scope,
+        path: &Name,
+        version: Option<u64>,
+    ) -> Result<(Arc<Head>, VersionRecord, SecretData)> {
+        let head = self.head(scope, path).await?;
+        let found = head.live(path, version)?.clone();
+        let key = value_key(path.as_str(), found.version);
+        if let Some(entry) = scope.cached(&key).await?.entry() {
+            let data = self.open(scope, &entry.key, found.version, &entry.value).await?;
+            return Ok((head, found, data));
+        }
+        // Another process may have destroyed it since the head was cached.
+        let head = Arc::new(self.present(scope, path).await?.into_head(path)?);
+        let found = head.live(path, version)?.clone();
+        let key = value_key(path.as_str(), found.version);
+        let entry = scope.fresh(&key).await?;
+        let entry = entry.ok_or_else(|| Error::internal(format!("the value at `{key}` is missing")))?;
+        let data = self.open(scope, &entry.key, found.version, &entry.value).await?;
+        Ok((head, found, data))
+    }
+
+    /// The head of a secret through the cache, where it is kept opened: it holds no values.
+    async fn head(&self, scope: &Scope, path: &Name) -> Result<Arc<Head>> {
+        let cached = scope.cached(&head_key(path.as_str())).await?;
+        if let Some(entry) = cached.entry() {
+            let opener = self.kit.barrier.opener(scope.project(), &entry.value).await?;
+            if let Some(head) = cached.parsed(|entry| Head::open(&opener, entry))? {
+                return Ok(head);
+            }
+        }
+        self.refuse_sealed()?;
+        Err(not_found(path))
+    }
+
+    async fn open(&self, scope: &Scope, key: &str, version: u64, sealed: &[u8]) -> Result<SecretData> {
+        SecretData::from_stored(self.kit.barrier.open(scope.project(), key, version, sealed).await?)
+    }
+
+    /// A sealed installation tells nobody which secrets exist.
+    fn refuse_sealed(&self) -> Result<()> {
+        if self.kit.barrier.is_sealed() { Err(Error::sealed()) } else { Ok(()) }
+    }
+}
+
+/// The error for a secret that does not exist.
+fn not_found(path: &Name) -> Error {
+    Error::not_found(format!("the secret `{path}`"))
+}
