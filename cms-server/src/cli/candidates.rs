@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Local files as candidates for the policies of a project: which files, and under which names.
+//! Local files as candidates for the documents of a project: which files, and under which names.
+//!
+//! `rag/authz.rego` stands for the policy `rag/authz`, `rag/roles.json` (or `.yaml`) for the data
+//! `rag/roles`; a file named `data.json` stands for the data of its directory, as in OPA.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,10 +12,10 @@ use super::caret;
 use super::failure::{Failure, Place};
 use super::input;
 
-/// A local file and the name of the policy that it stands for.
+/// A local file and the name of the document that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
-    /// The name of the policy.
+    /// The name of the document.
     pub(crate) name: String,
     /// Where the text came from.
     pub(crate) path: PathBuf,
@@ -20,13 +23,19 @@ pub(crate) struct Candidate {
     pub(crate) text: String,
 }
 
+impl Candidate {
+    fn read(path: &Path, root: &Path) -> Result<Self, Failure> {
+        Ok(Self { name: name(path, root), text: input::text(path)?, path: path.to_owned() })
+    }
+}
+
 /// What was found below the given paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Candidates {
     /// The policies, by name.
     pub(crate) policies: Vec<Candidate>,
-    /// The data files, which only a local run uses.
-    pub(crate) skipped: Vec<PathBuf>,
+    /// The data, which only a local run uses; the empty name is the whole of it.
+    pub(crate) data: Vec<Candidate>,
 }
 
 /// Finds the candidates below files and directories, in a stable order.
@@ -54,18 +63,24 @@ pub(crate) fn collect(paths: &[PathBuf]) -> Result<Candidates, Failure> {
 
 /// Shows the places of a refusal in the files that they belong to.
 pub(crate) fn point(app: &App, failure: Failure, candidates: &Candidates) -> Failure {
-    let places: Vec<Place> = failure.problem().map(|problem| problem.errors.clone()).unwrap_or_default();
-    let mut shown = false;
-    for candidate in &candidates.policies {
-        let own: Vec<Place> =
-            places.iter().filter(|place| place.path.as_ref() == Some(&candidate.name)).cloned().collect();
+    let places = failure.problem().map(|problem| problem.errors.clone()).unwrap_or_default();
+    let shown = show(app, &places, candidates);
+    if shown == places.len() { failure.without_places() } else { failure }
+}
+
+/// Shows those places that lie in local files, and tells how many they are.
+pub(crate) fn show(app: &App, places: &[Place], candidates: &Candidates) -> usize {
+    let mut shown = 0;
+    for candidate in candidates.policies.iter().chain(&candidates.data) {
+        let is_own = |place: &&Place| place.path.as_ref() == Some(&candidate.name) && place.line.is_some();
+        let own: Vec<Place> = places.iter().filter(is_own).cloned().collect();
         if !own.is_empty() {
             let origin = candidate.path.display().to_string();
             app.out.always(&caret::render(&origin, &candidate.text, &own, app.out.is_styled()));
-            shown = true;
+            shown += own.len();
         }
     }
-    if shown { failure.without_places() } else { failure }
+    shown
 }
 
 fn walk(path: &Path, root: &Path, found: &mut Candidates) -> Result<(), Failure> {
@@ -75,15 +90,10 @@ fn walk(path: &Path, root: &Path, found: &mut Candidates) -> Result<(), Failure>
         }
         return Ok(());
     }
+    let candidate = || Candidate::read(path, root);
     match path.extension().and_then(|extension| extension.to_str()) {
-        Some("rego") => {
-            found.policies.push(Candidate {
-                name: name(path, root),
-                text: input::text(path)?,
-                path: path.to_owned(),
-            });
-        }
-        Some("json" | "yaml" | "yml") => found.skipped.push(path.to_owned()),
+        Some("rego") => found.policies.push(candidate()?),
+        Some("json" | "yaml" | "yml") => found.data.push(data(candidate()?)),
         // A file that was named must exist, whatever it is.
         _ if !path.exists() => {
             return Err(Failure::error(format!("cannot read `{}`: there is no such file", path.display())));
@@ -91,6 +101,14 @@ fn walk(path: &Path, root: &Path, found: &mut Candidates) -> Result<(), Failure>
         _ => {}
     }
     Ok(())
+}
+
+fn data(candidate: Candidate) -> Candidate {
+    let name = candidate.name.strip_suffix("data").filter(|above| above.is_empty() || above.ends_with('/'));
+    match name {
+        Some(above) => Candidate { name: above.trim_end_matches('/').to_owned(), ..candidate },
+        None => candidate,
+    }
 }
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -134,13 +152,16 @@ mod tests {
             "rag/authz_test.rego",
             "top.rego",
             "data.json",
+            "rag/data.yaml",
+            "rag/roles.json",
             ".git/x.rego",
             "README.md",
         ]);
         let found = collect(&[directory.path().to_owned()]).unwrap();
         let names: Vec<_> = found.policies.iter().map(|candidate| candidate.name.as_str()).collect();
         assert_eq!(names, ["rag/authz", "rag/authz_test", "top"]);
-        assert_eq!(found.skipped.len(), 1);
+        let data: Vec<_> = found.data.iter().map(|candidate| candidate.name.as_str()).collect();
+        assert_eq!(data, ["", "rag", "rag/roles"]);
     }
 
     #[test]

@@ -90,6 +90,13 @@ impl Failure {
         self
     }
 
+    /// Adds places in the input that could not be shown in another way.
+    #[must_use]
+    pub(crate) fn with_places(mut self, errors: Vec<Place>) -> Self {
+        self.problem = Some(Box::new(Problem { errors, ..Problem::default() }));
+        self
+    }
+
     /// Hands out the server's problem document, for commands that can show more of it.
     pub(crate) fn problem(&self) -> Option<&Problem> {
         self.problem.as_deref()

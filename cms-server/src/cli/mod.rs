@@ -27,6 +27,7 @@ mod key;
 mod list;
 mod login;
 mod member;
+mod offline;
 mod output;
 mod policy;
 mod project;

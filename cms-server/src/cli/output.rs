@@ -118,7 +118,7 @@ impl Output {
 
     /// Says something to the user on standard error, unless `--quiet`.
     pub(crate) fn say(&self, words: &str) {
-        if !self.quiet {
+        if !self.quiet && !words.is_empty() {
             write_error(words);
         }
     }

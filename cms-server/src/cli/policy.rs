@@ -14,13 +14,20 @@ use super::decide::{self, Question};
 use super::document::{self, DocumentCommand, Kind};
 use super::failure::{Failure, Place, Problem};
 use super::input;
+use super::offline;
 use super::route::Route;
 use super::table::{self, Column};
 
 const POLICY: Kind = Kind { path: "policies", noun: "policy", content_type: "text/plain" };
 
-const RESULTS: &[Column] =
-    &[("OUTCOME", "outcome"), ("PACKAGE", "package"), ("TEST", "name"), ("MESSAGE", "message")];
+const RESULTS: &[Column] = &[
+    ("OUTCOME", "outcome"),
+    ("PACKAGE", "package"),
+    ("TEST", "name"),
+    ("DOCUMENT", "path"),
+    ("LINE", "line"),
+    ("MESSAGE", "message"),
+];
 
 /// Store, check, test and compare policies
 #[derive(Args)]
@@ -109,18 +116,21 @@ async fn remote_eval(args: Eval, project: &str, app: &App) -> Result<(), Failure
     if args.fail && !yes { Err(Failure::negative()) } else { Ok(()) }
 }
 
-fn local_eval(_args: &Eval, _app: &App) -> Result<(), Failure> {
-    Err(Failure::error("`--local` is not built yet"))
+fn local_eval(args: &Eval, app: &App) -> Result<(), Failure> {
+    let text = offline::evaluate(app, &args.local, &args.question)?;
+    let yes = decide::show_one(app, &text)?;
+    if args.fail && !yes { Err(Failure::negative()) } else { Ok(()) }
 }
 
-fn local_test(_args: &Test, _app: &App) -> Result<(), Failure> {
-    Err(Failure::error("`--local` is not built yet"))
+fn local_test(args: &Test, app: &App) -> Result<(), Failure> {
+    let text = offline::test(app, &args.paths)?;
+    report(app, &text, args.verbose)
 }
 
 async fn remote_test(args: Test, project: &str, app: &App) -> Result<(), Failure> {
     let candidates = candidates::collect(&args.paths)?;
-    for skipped in &candidates.skipped {
-        app.out.say(&format!("`{}` is no policy; the server uses its stored data", skipped.display()));
+    for file in &candidates.data {
+        app.out.say(&format!("`{}` is no policy; the server uses its stored data", file.path.display()));
     }
     let documents: serde_json::Map<String, Value> =
         candidates.policies.iter().map(|found| (found.name.clone(), json!(found.text))).collect();
@@ -135,27 +145,32 @@ async fn remote_test(args: Test, project: &str, app: &App) -> Result<(), Failure
 
 /// Writes the outcome of a test run; a failed test is a failure without further words.
 fn report(app: &App, text: &str, verbose: bool) -> Result<(), Failure> {
-    let mut succeeded = false;
     let value: Value = serde_json::from_str(text).unwrap_or(Value::Null);
-    if let Some((summary, ok)) = summary(&value) {
-        app.out.data(text, |value| outcomes(value, verbose))?;
-        app.out.say(&summary);
-        succeeded = ok;
-    }
+    let counted = summary(&value).ok_or_else(|| Failure::error("the server sent no report of a test run"));
+    let (words, succeeded) = counted?;
+    app.out.data(text, |value| outcomes(value, verbose))?;
+    app.out.say(&words);
     if succeeded { Ok(()) } else { Err(Failure::negative()) }
 }
 
 fn summary(value: &Value) -> Option<(String, bool)> {
     let count = |key: &str| value.get(key).and_then(Value::as_u64);
     let (passed, failed, errored) = (count("passed")?, count("failed")?, count("errored").unwrap_or(0));
-    let words = format!("{passed} passed, {failed} failed, {errored} in error");
+    let mut words = format!("{passed} passed, {failed} failed, {errored} in error");
+    if let Some(skipped) = count("skipped").filter(|skipped| *skipped > 0) {
+        words += &format!(", {skipped} skipped");
+    }
+    if let Some(percent) =
+        value.get("coverage").and_then(|coverage| coverage.get("percent")).and_then(Value::as_f64)
+    {
+        words += &format!("; coverage {percent:.0} %");
+    }
     Some((words, failed == 0 && errored == 0))
 }
 
 fn outcomes(value: &Value, verbose: bool) -> String {
     let results = value.get("results").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let passed =
-        |result: &&Value| matches!(result.get("outcome").and_then(Value::as_str), Some("pass" | "passed"));
+    let passed = |result: &&Value| result.get("outcome").and_then(Value::as_str) == Some("passed");
     let shown: Vec<Value> = results.iter().filter(|result| verbose || !passed(result)).cloned().collect();
     if shown.is_empty() { String::new() } else { table::rows(&shown, RESULTS) }
 }
@@ -184,8 +199,8 @@ mod tests {
     #[test]
     fn only_failures_are_listed_unless_asked() {
         let value = json!({"passed": 1, "failed": 1, "errored": 0, "results": [
-            {"package": "rag.authz_test", "name": "test_a", "outcome": "pass"},
-            {"package": "rag.authz_test", "name": "test_b", "outcome": "fail"}]});
+            {"package": "rag.authz_test", "name": "test_a", "outcome": "passed"},
+            {"package": "rag.authz_test", "name": "test_b", "outcome": "failed"}]});
         assert_eq!(summary(&value), Some(("1 passed, 1 failed, 0 in error".into(), false)));
         assert!(!outcomes(&value, false).contains("test_a") && outcomes(&value, false).contains("test_b"));
         assert!(outcomes(&value, true).contains("test_a"));
