@@ -1,1 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The examples of CMS; each file of this folder states what it shows.

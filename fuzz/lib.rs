@@ -1,1 +1,29 @@
-//! The fuzz of CMS; each file of this folder states what it shows.
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The fuzz targets: one function each, run by libFuzzer (`fuzz/bin/`) and, without it, by the replay
+//! test over the kept corpus and its mutations (`fuzz/replay.rs`). A target fails by panicking.
+
+mod names;
+
+/// One target: a name, which is also the name of its corpus folder, and what is done with an input.
+#[derive(Debug)]
+pub struct Target {
+    /// The name.
+    pub name: &'static str,
+    /// Feeds one input; panics if a property does not hold.
+    pub run: fn(&[u8]),
+}
+
+/// Every target, in the order of their names.
+pub const TARGETS: &[Target] = &[Target { name: "names", run: names::target }];
+
+/// Runs the target of this name on one input.
+///
+/// # Panics
+/// If a property does not hold, or if there is no target of this name.
+pub fn run(name: &str, data: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    assert!(target.is_some(), "no fuzz target is called `{name}`: add it to TARGETS");
+    if let Some(target) = target {
+        (target.run)(data);
+    }
+}
