@@ -5,8 +5,11 @@
 //! Unknown fields in requests are refused (`deny_unknown_fields`), so that a misspelt or smuggled
 //! field never passes silently.
 
+pub mod auth;
 pub mod keyrings;
+pub mod keys;
 pub mod page;
 pub mod secrets;
+pub mod users;
 
 pub use page::{Page, PageQuery};

@@ -31,6 +31,12 @@ impl Cached {
         self.entry.as_ref()
     }
 
+    /// What an earlier [`Cached::parsed`] has kept, if it is of this type.
+    pub fn kept<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let kept = self.parsed.lock().clone();
+        kept.and_then(|any| any.downcast::<T>().ok())
+    }
+
     /// What `parse` makes of the entry, kept with it until the key changes.
     ///
     /// # Errors
@@ -41,8 +47,7 @@ impl Cached {
         F: FnOnce(&Entry) -> Result<T>,
     {
         let Some(entry) = &self.entry else { return Ok(None) };
-        let kept = self.parsed.lock().clone();
-        if let Some(value) = kept.and_then(|any| any.downcast::<T>().ok()) {
+        if let Some(value) = self.kept::<T>() {
             return Ok(Some(value));
         }
         let value = Arc::new(parse(entry)?);
@@ -105,6 +110,11 @@ impl ReadCache {
             }
         }
         Ok(cached)
+    }
+
+    /// What is remembered of a key, without asking the store.
+    pub fn peek(&self, key: &str) -> Option<Arc<Cached>> {
+        self.0.entries.get(key)
     }
 
     /// Forgets a key.

@@ -84,6 +84,11 @@ impl Db {
         self.cache.get(key).await
     }
 
+    /// What the cache remembers of a key, without asking the backend.
+    pub(crate) fn peek(&self, key: &str) -> Option<Arc<Cached>> {
+        self.cache.peek(key)
+    }
+
     /// Reads a range, always from the backend.
     pub(crate) async fn range(&self, range: Range) -> StoreResult<Page> {
         self.store.range(range).await

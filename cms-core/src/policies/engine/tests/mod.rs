@@ -2,7 +2,6 @@
 //! Tests of the engine through its public functions.
 
 mod compiling;
-mod contradicting;
 mod deciding;
 mod running;
 

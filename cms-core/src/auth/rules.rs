@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Asks the authorization policy: builds its input, evaluates it, reads its answer. Which policy it
+//! is, and what follows from the answer, is in `authorize`.
+
+use std::sync::Arc;
+
+use super::{Action, KeyScope, Principal, PrincipalKind, Role, Target};
+use crate::error::{Error, Result};
+use crate::policies::engine::{
+    Data, Evaluation, Input, Limits, Module, Options, Program, QueryPath, Snapshot, Value,
+};
+
+/// The name and the text of the policy that ships with the binary.
+const BUILT_IN: (&str, &str) = ("cms/authz", include_str!("authz.rego"));
+/// What the policy is asked for.
+const DECISION: [&str; 3] = ["cms", "authz", "decision"];
+
+/// A policy that decides.
+#[derive(Debug)]
+pub(super) struct Rules {
+    snapshot: Arc<Snapshot>,
+    path: QueryPath,
+}
+
+impl Rules {
+    /// The policy that ships with the binary.
+    pub(super) fn built_in() -> Result<Self> {
+        let module = Module::new(BUILT_IN.0, BUILT_IN.1);
+        let options = Options::platform(Limits::default());
+        let faults = |faults: Vec<_>| Error::internal(format!("the built-in authorization: {faults:?}"));
+        let program = Program::compile(&[module], &options).map_err(faults)?;
+        let data =
+            Data::from_documents(std::iter::empty::<(&str, &str)>(), &options.limits).map_err(faults)?;
+        let snapshot = Snapshot::new(Arc::new(program), &data).map_err(faults)?;
+        let path = QueryPath::from_segments(DECISION).map_err(Error::internal)?;
+        Ok(Self { snapshot: Arc::new(snapshot), path })
+    }
+
+    /// The policy of a release, asked in the same place.
+    pub(super) fn released(&self, snapshot: Arc<Snapshot>) -> Self {
+        Self { snapshot, path: self.path.clone() }
+    }
+
+    /// Asks. Every error is a refusal.
+    pub(super) fn decide(&self, input: Value) -> Verdict {
+        match self.snapshot.evaluate(&self.path, &Input::from(input)) {
+            Ok(Evaluation::Defined(answer)) => Verdict::read(&answer),
+            Ok(Evaluation::Undefined) => Verdict::refusal("the authorization policy gave no decision"),
+            Err(error) => {
+                tracing::warn!(%error, "the authorization policy failed");
+                Verdict::refusal("the authorization policy failed")
+            }
+        }
+    }
+}
+
+/// What the policy answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// Whether the caller may do it.
+    pub(super) allow: bool,
+    /// Whether the caller may know that the project exists.
+    pub(super) visible: bool,
+    /// Why not.
+    pub(super) reason: Arc<str>,
+}
+
+impl Verdict {
+    /// The verdict when there is no answer that can be trusted.
+    pub(super) fn refusal(reason: &str) -> Self {
+        Self { allow: false, visible: false, reason: Arc::from(reason) }
+    }
+
+    /// Reads `{"allow", "visible", "reason"}`. Nothing but a boolean `true` allows.
+    pub(super) fn read(answer: &Value) -> Self {
+        let Ok(fields) = answer.as_object() else {
+            return Self::refusal("the authorization policy gave no decision");
+        };
+        let field = |name: &str| fields.get(&Value::from(name));
+        let Some(Value::Bool(allow)) = field("allow") else {
+            return Self::refusal("the authorization policy answered neither yes nor no");
+        };
+        let reason = match field("reason") {
+            Some(Value::String(reason)) => Arc::from(reason.chars().take(200).collect::<String>()),
+            _ => Arc::from("the authorization policy gave no reason"),
+        };
+        Self { allow: *allow, visible: matches!(field("visible"), Some(Value::Bool(true))), reason }
+    }
+}
+
+/// What is known about a question besides the caller, the action and the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Facts {
+    /// Whether the target's project exists.
+    pub(super) project_exists: bool,
+    /// A user's role within the target's project.
+    pub(super) project_role: Option<Role>,
+}
+
+/// Builds the policy's input.
+pub(super) fn input(principal: &Principal, action: Action, target: &Target, facts: Facts) -> Value {
+    object([
+        ("principal", principal_value(&principal.kind, facts.project_role)),
+        ("action", Value::from(action.as_str())),
+        ("target", target_value(target)),
+        ("project_exists", Value::from(facts.project_exists)),
+    ])
+}
+
+fn principal_value(kind: &PrincipalKind, project_role: Option<Role>) -> Value {
+    match kind {
+        PrincipalKind::User { user, role, .. } => {
+            let roles: Vec<Value> = role.iter().map(|role| Value::from(role.as_str())).collect();
+            let mut fields = vec![
+                ("kind", Value::from("user")),
+                ("id", Value::from(user.as_str())),
+                ("roles", Value::from(roles)),
+            ];
+            fields.extend(project_role.map(|role| ("project_role", Value::from(role.as_str()))));
+            object(fields)
+        }
+        PrincipalKind::Key { id, project, environment, scopes } => {
+            let scopes: Vec<Value> = scopes.iter().map(scope_value).collect();
+            let mut fields = vec![
+                ("kind", Value::from("key")),
+                ("id", Value::from(&**id)),
+                ("project", Value::from(project.as_str())),
+                ("scopes", Value::from(scopes)),
+            ];
+            fields.extend(environment.as_ref().map(|name| ("environment", Value::from(name.as_str()))));
+            object(fields)
+        }
+        PrincipalKind::Root => object([("kind", Value::from("root")), ("id", Value::from("root"))]),
+        PrincipalKind::System => object([("kind", Value::from("system")), ("id", Value::from("system"))]),
+        PrincipalKind::Anonymous => object([("kind", Value::from("anonymous"))]),
+    }
+}
+
+fn scope_value(scope: &KeyScope) -> Value {
+    let mut fields = vec![("name", Value::from(scope.name.as_str()))];
+    fields.extend(scope.environment.as_ref().map(|name| ("environment", Value::from(name.as_str()))));
+    fields.extend(scope.prefix.as_ref().map(|prefix| ("prefix", Value::from(&**prefix))));
+    object(fields)
+}
+
+fn target_value(target: &Target) -> Value {
+    let mut fields =
+        vec![("project", Value::from(target.project.as_str())), ("kind", Value::from(target.kind))];
+    fields.extend(target.environment.as_ref().map(|name| ("environment", Value::from(name.as_str()))));
+    fields.extend(target.name.as_ref().map(|name| ("name", Value::from(name.as_str()))));
+    object(fields)
+}
+
+fn object(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    fields
+        .into_iter()
+        .map(|(name, value)| (Value::from(name), value))
+        .collect::<std::collections::BTreeMap<_, _>>()
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policies::engine::run_tests;
+
+    fn built_in() -> Module {
+        Module::new(BUILT_IN.0, BUILT_IN.1)
+    }
+
+    fn with_decision(text: &str) -> Verdict {
+        let built_in = Rules::built_in().unwrap();
+        let module = Module::new("cms/authz", format!("package cms.authz\n{text}"));
+        let options = Options::platform(Limits::default());
+        let program = Program::compile(&[module], &options).unwrap();
+        let data = Data::from_documents(std::iter::empty::<(&str, &str)>(), &options.limits).unwrap();
+        let snapshot = Snapshot::new(Arc::new(program), &data).unwrap();
+        built_in.released(Arc::new(snapshot)).decide(Value::from(1_u64))
+    }
+
+    #[test]
+    fn the_rego_tests_of_the_built_in_policy_pass_and_cover_it() {
+        let tests = Module::new("cms/authz_test", include_str!("authz_test.rego"));
+        let options = Options::platform(Limits::default());
+        let data = Data::from_documents(std::iter::empty::<(&str, &str)>(), &options.limits).unwrap();
+        let report = run_tests(&[built_in(), tests], &data, &options).unwrap();
+        assert!(report.is_success() && report.passed > 10, "{report:#?}");
+    }
+
+    #[test]
+    fn the_built_in_policy_runs_on_the_register_machine() {
+        let program = Program::compile(&[built_in()], &Options::platform(Limits::default())).unwrap();
+        assert_eq!(program.interpreted().collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn nothing_but_a_boolean_true_allows() {
+        for text in [
+            "decision := true",
+            "decision := {\"allow\": \"true\"}",
+            "decision := {\"allow\": 1}",
+            "decision := {\"allow\": [true]}",
+            "decision := {\"allow\": {}}",
+            "decision := {\"visible\": true}",
+            "decision := {\"allow\": true} if input.x",
+            "decision := {\"allow\": true}\ndecision := {\"allow\": true, \"visible\": true}",
+            "decision := {\"allow\": true} if to_number(\"x\") == 1",
+            "other := 1",
+        ] {
+            let verdict = with_decision(text);
+            assert!(!verdict.allow && !verdict.visible, "{text}: {verdict:?}");
+        }
+        assert!(with_decision("decision := {\"allow\": true}").allow);
+    }
+}
