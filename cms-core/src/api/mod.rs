@@ -5,6 +5,7 @@
 //! Unknown fields in requests are refused (`deny_unknown_fields`), so that a misspelt or smuggled
 //! field never passes silently.
 
+pub mod audit;
 pub mod keyrings;
 pub mod page;
 pub mod secrets;
