@@ -6,18 +6,26 @@ pub mod api;
 pub mod audit;
 pub mod auth;
 pub mod clock;
+mod cms;
 pub mod context;
 pub mod crypto;
+pub mod decisions;
+pub mod documents;
 pub mod error;
+pub mod events;
 pub mod ids;
 pub mod keyrings;
 mod kit;
 pub mod policies;
+pub mod projects;
+pub mod releases;
 pub mod secrets;
 pub mod sensitive;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod verify;
 
+pub use cms::{Cms, CmsBuilder, Health};
 pub use context::RequestContext;
 pub use error::{Error, ErrorKind, Result};

@@ -5,10 +5,15 @@
 //! Unknown fields in requests are refused (`deny_unknown_fields`), so that a misspelt or smuggled
 //! field never passes silently.
 
+pub mod audit;
 pub mod auth;
+pub mod decisions;
+pub mod documents;
 pub mod keyrings;
 pub mod keys;
 pub mod page;
+pub mod projects;
+pub mod releases;
 pub mod secrets;
 pub mod users;
 

@@ -28,6 +28,7 @@ pub use action::Action;
 pub use authenticate::Authenticator;
 pub use authorize::Authorizer;
 pub use identity::Auth;
+pub(crate) use keys::NewKey;
 pub use keys::{Keys, MAX_ADDRESSES, MAX_KEYS, MAX_OVERLAP_SECONDS, MAX_SCOPES};
 pub use password::PASSWORD_CHARS;
 pub use principal::{KeyScope, Principal, PrincipalKind, Role, ScopeName};

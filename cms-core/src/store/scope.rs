@@ -45,6 +45,17 @@ impl Db {
         Scope { db: self.clone(), root: format!("p/{}/", proof.project()), project: proof.project().clone() }
     }
 
+    /// The keys of a project for CMS's own work (loading snapshots, verification), where no caller
+    /// asks and so no proof exists.
+    pub(crate) fn internal(&self, project: &ProjectId) -> Scope {
+        Scope { db: self.clone(), root: format!("p/{project}/"), project: project.clone() }
+    }
+
+    /// The last revision that the cache reflects.
+    pub(crate) fn seen(&self) -> Revision {
+        self.cache.seen()
+    }
+
     /// Keeps the cache fresh until the store goes away for good; restarts the watch when it ends.
     pub async fn follow(&self) {
         loop {

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The one handle that HTTP, the command line and Python hold: everything that CMS can do.
+//!
+//! Opening and initialising are in `builder`, what runs beside requests is in `background`.
+
+mod background;
+mod builder;
+
+use std::sync::Arc;
+
+pub use builder::CmsBuilder;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::audit::AuditLog;
+use crate::auth::{Action, Auth, Target};
+use crate::context::RequestContext;
+use crate::crypto::Seal;
+use crate::decisions::Decisions;
+use crate::documents::Documents;
+use crate::error::Result;
+use crate::events::Events;
+use crate::keyrings::Keyrings;
+use crate::kit::Kit;
+use crate::projects::{Members, Projects};
+use crate::releases::Releases;
+use crate::secrets::{Secrets, SecretsReport};
+use crate::store::{Capabilities, Store};
+use crate::verify::{VerifyReport, projects, verify_look_ups, verify_project};
+
+/// A running CMS. Cloning shares it; two of them in one process never meet.
+#[derive(Debug, Clone)]
+pub struct Cms(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kit: Kit,
+    auth: Auth,
+    projects: Projects,
+    members: Members,
+    documents: Documents,
+    releases: Releases,
+    decisions: Decisions,
+    events: Events,
+    secrets: Secrets,
+    keyrings: Keyrings,
+    audit: AuditLog,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// What health checks want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// Whether the installation is sealed.
+    pub sealed: bool,
+    /// The kind of seal.
+    pub seal: &'static str,
+    /// The name of the storage backend.
+    pub store: &'static str,
+    /// Whether the store answers; if not, why.
+    pub store_error: Option<String>,
+    /// The store's revision.
+    pub revision: u64,
+    /// The last revision that this process's cache reflects.
+    pub seen_revision: u64,
+}
+
+impl Cms {
+    /// Begins to build a CMS over a store, with the seal that guards its keys.
+    pub fn builder(store: Arc<dyn Store>, seal: Arc<dyn Seal>) -> CmsBuilder {
+        CmsBuilder::new(store, seal)
+    }
+
+    /// Users, sessions, API keys and authentication.
+    pub fn auth(&self) -> &Auth {
+        &self.0.auth
+    }
+
+    /// Projects: onboarding, settings, offboarding.
+    pub fn projects(&self) -> &Projects {
+        &self.0.projects
+    }
+
+    /// The members of projects.
+    pub fn members(&self) -> &Members {
+        &self.0.members
+    }
+
+    /// Policies, data and other documents.
+    pub fn documents(&self) -> &Documents {
+        &self.0.documents
+    }
+
+    /// Releases and environments.
+    pub fn releases(&self) -> &Releases {
+        &self.0.releases
+    }
+
+    /// Decisions.
+    pub fn decisions(&self) -> &Decisions {
+        &self.0.decisions
+    }
+
+    /// What happens in projects, as streams.
+    pub fn events(&self) -> &Events {
+        &self.0.events
+    }
+
+    /// Secrets.
+    pub fn secrets(&self) -> &Secrets {
+        &self.0.secrets
+    }
+
+    /// Rotation of keys, sealing and unsealing.
+    pub fn keyrings(&self) -> &Keyrings {
+        &self.0.keyrings
+    }
+
+    /// The audit trail: query, verification, export.
+    pub fn audit(&self) -> &AuditLog {
+        &self.0.audit
+    }
+
+    /// The time, as this CMS has it.
+    pub fn now(&self) -> crate::clock::Timestamp {
+        self.0.kit.now()
+    }
+
+    /// What the storage backend promises.
+    pub fn capabilities(&self) -> Capabilities {
+        self.0.kit.db.store().capabilities()
+    }
+
+    /// The state of the seal and the store, without secrets and without asking who wants to know.
+    pub async fn health(&self) -> Health {
+        let kit = &self.0.kit;
+        let store = kit.db.store();
+        let (seal, _) = kit.barrier.seal_state();
+        let read = tokio::time::timeout(std::time::Duration::from_secs(2), store.revision()).await;
+        let (revision, store_error) = match read {
+            Ok(Ok(revision)) => (revision, None),
+            Ok(Err(error)) => (0, Some(format!("{:?}", error.kind()))),
+            Err(_) => (0, Some(String::from("it does not answer within 2 s"))),
+        };
+        Health {
+            sealed: kit.barrier.is_sealed(),
+            seal,
+            store: store.name(),
+            store_error,
+            revision,
+            seen_revision: kit.db.seen(),
+        }
+    }
+
+    /// Verifies everything: the medium, every hash and index, every sealed value, the audit trail.
+    /// Reports what it is at through `progress`.
+    ///
+    /// # Errors
+    /// What kept it from going on; what it finds wrong is in the report.
+    pub async fn verify(
+        &self,
+        ctx: &RequestContext,
+        progress: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<VerifyReport> {
+        let kit = &self.0.kit;
+        kit.authorize(ctx, Action::AuditVerify, Target::platform("installation")).await?;
+        let mut report = VerifyReport::default();
+        if let Err(error) = kit.db.store().check().await {
+            report.problem(error.to_string());
+        }
+        for project in projects(&kit.db).await? {
+            progress(project.as_str());
+            let scope = kit.db.internal(&project);
+            verify_project(&kit.db, &scope, &mut report).await?;
+            let mut secrets = SecretsReport::default();
+            self.0.secrets.verify(&scope, &mut secrets).await?;
+            report.add_secrets(secrets);
+        }
+        verify_look_ups(&kit.db, &mut report).await?;
+        progress("audit trail");
+        let trail = self.0.audit.verify(ctx, &|_| ()).await?;
+        report.audit_records = trail.records;
+        if let Some(broken) = trail.broken_at {
+            report.problem(format!("the audit trail is broken: {}", broken.detail));
+        }
+        report.ok = report.problem_count == 0;
+        Ok(report)
+    }
+
+    /// Ends what runs beside requests and waits for it, at most 10 s. Use nothing of it afterwards.
+    pub async fn shutdown(&self) {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(10), self.0.tasks.wait()).await;
+        if ended.is_err() {
+            tracing::warn!("background tasks did not end within 10 s");
+        }
+        self.0.kit.barrier.seal_up();
+    }
+}
+
+#[cfg(test)]
+mod tests;

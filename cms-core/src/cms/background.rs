@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What runs beside requests: the watch that keeps the cache fresh, the platform's own authorization
+//! policy, and the regular tending of keys and sessions. Everything here may die at any moment and
+//! be started again.
+
+use std::time::Duration;
+
+use super::Cms;
+use crate::auth::Auth;
+use crate::documents::record::decode;
+use crate::error::Result;
+use crate::ids::ProjectId;
+use crate::keyrings::Keyrings;
+use crate::kit::Kit;
+use crate::policies::artifacts::Artifacts;
+use crate::policies::engine::QueryPath;
+use crate::releases::activate::environment_key;
+use crate::releases::read_release;
+use crate::releases::record::EnvironmentRecord;
+
+/// The environment of the project `platform` whose release may replace the authorization policy.
+const PLATFORM_ENVIRONMENT: &str = "default";
+/// How often keys and sessions are tended.
+const TENDING: Duration = Duration::from_secs(30);
+
+/// Starts everything; returns once the authorization policy is the right one.
+pub(super) async fn start(cms: &Cms, artifacts: Artifacts) -> Result<()> {
+    let inner = &cms.0;
+    let stop = inner.stop.clone();
+    let db = inner.kit.db.clone();
+    inner.tasks.spawn(async move {
+        tokio::select! {
+            () = db.follow() => {}
+            () = stop.cancelled() => {}
+        }
+    });
+    adopt_policy(&inner.kit, &artifacts).await?;
+    let (kit, stop) = (inner.kit.clone(), inner.stop.clone());
+    inner.tasks.spawn(async move {
+        tokio::select! {
+            () = follow_policy(kit, artifacts) => {}
+            () = stop.cancelled() => {}
+        }
+    });
+    let (auth, keyrings) = (inner.auth.clone(), inner.keyrings.clone());
+    let (kit, stop) = (inner.kit.clone(), inner.stop.clone());
+    inner.tasks.spawn(async move {
+        tokio::select! {
+            () = tend(&auth, &keyrings, &kit) => {}
+            () = stop.cancelled() => {
+                // What was counted since the last turn is worth one more write.
+                let _ = auth.tend().await;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Takes over the platform's authorization policy whenever its environment changes.
+async fn follow_policy(kit: Kit, artifacts: Artifacts) {
+    let key = kit.db.internal(&ProjectId::platform()).key(&environment_key(PLATFORM_ENVIRONMENT));
+    let mut changes = kit.db.subscribe();
+    loop {
+        match changes.recv().await {
+            Ok(change) if change.key != key => continue,
+            Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+        }
+        if let Err(error) = adopt_policy(&kit, &artifacts).await {
+            tracing::error!(%error, "the platform's authorization policy could not be loaded; the one in force stays");
+        }
+    }
+}
+
+/// Decides by the platform's released `cms.authz` from here on, or by the built-in policy without one.
+async fn adopt_policy(kit: &Kit, artifacts: &Artifacts) -> Result<()> {
+    let scope = kit.db.internal(&ProjectId::platform());
+    let Some(entry) = scope.fresh(&environment_key(PLATFORM_ENVIRONMENT)).await? else { return Ok(()) };
+    let record: EnvironmentRecord = decode(&entry.key, &entry.value)?;
+    let Some(release) = record.release else { return Ok(()) };
+    let snapshot = artifacts.snapshot(&scope, &read_release(&scope, &release).await?.set).await?;
+    let own = own_rule().is_some_and(|path| snapshot.program().defines(&path));
+    tracing::info!(own, "adopted an authorization policy");
+    kit.authorizer.use_release(own.then_some(snapshot));
+    Ok(())
+}
+
+fn own_rule() -> Option<QueryPath> {
+    QueryPath::parse("cms/authz/decision").ok()
+}
+
+async fn tend(auth: &Auth, keyrings: &Keyrings, kit: &Kit) {
+    loop {
+        tokio::time::sleep(TENDING).await;
+        if kit.barrier.is_sealed() {
+            continue;
+        }
+        if let Err(error) = auth.tend().await {
+            tracing::warn!(%error, "keys and sessions could not be tended");
+        }
+        match keyrings.rotate_due().await {
+            Ok(0) => {}
+            Ok(rotated) => tracing::info!(rotated, "rotated data keys that were used enough"),
+            Err(error) => tracing::warn!(%error, "data keys that were used enough could not be rotated"),
+        }
+    }
+}

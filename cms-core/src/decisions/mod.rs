@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Decisions: may this caller do this? Answered from the snapshot of an environment's active
+//! release, compiled once and shared, without touching the store.
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use serde_json::value::RawValue;
+
+use crate::api::decisions::{BatchItem, Decide, DecideBatch, Decision, DecisionBatch};
+use crate::auth::{Action, PrincipalKind, Target};
+use crate::context::RequestContext;
+use crate::documents::record::decode;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{EnvironmentId, ProjectId};
+use crate::kit::Kit;
+use crate::policies::artifacts::Artifacts;
+use crate::policies::engine::{EvaluationError, Input, QueryPath, Snapshot};
+use crate::projects::record::{META, ProjectRecord};
+use crate::releases::activate::environment_key;
+use crate::releases::read_release;
+use crate::releases::record::EnvironmentRecord;
+use crate::store::Scope;
+
+/// How many inputs a batch holds at most.
+pub const MAX_BATCH: usize = 1_000;
+
+/// Answers decisions for all projects.
+#[derive(Debug, Clone)]
+pub struct Decisions {
+    kit: Kit,
+    artifacts: Artifacts,
+}
+
+/// The active release of an environment, ready to decide. Kept with the environment's record in the
+/// read cache, so it goes when the pointer moves.
+#[derive(Debug)]
+struct Active {
+    release: Arc<str>,
+    /// Weak, so that the memory bound of the artifacts holds.
+    snapshot: Mutex<Weak<Snapshot>>,
+}
+
+/// One evaluation: what came out, and which release answered.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// The result as JSON text; `None`: undefined.
+    pub result: Option<Box<RawValue>>,
+    /// The id of the decision.
+    pub decision_id: String,
+    /// The release that decided.
+    pub release: Arc<str>,
+    /// The environment whose release it was.
+    pub environment: EnvironmentId,
+    /// The nearest rule that exists, where the path names nothing.
+    pub hint: Option<String>,
+}
+
+impl Decisions {
+    pub(crate) fn new(kit: Kit, artifacts: Artifacts) -> Self {
+        Self { kit, artifacts }
+    }
+
+    /// Answers one question.
+    ///
+    /// # Errors
+    /// `Invalid` for a path or input that cannot be; `Unprocessable` when the evaluation fails or
+    /// passes a limit, which is a refusal; `NotFound` without an active release.
+    pub async fn decide(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        ask: &Decide<'_>,
+    ) -> Result<Decision> {
+        if ask.explain {
+            return Err(Error::unprocessable(
+                "explain_not_available",
+                "explanations are not available yet; leave `explain` out",
+            ));
+        }
+        let path = query_path(&ask.path)?;
+        let evaluated = self
+            .evaluate(ctx, project, ask.environment.as_deref(), &path, ask.input.map(RawValue::get))
+            .await?;
+        let undefined = evaluated.result.is_none();
+        Ok(Decision {
+            result: evaluated.result.unwrap_or_else(null),
+            undefined,
+            decision_id: evaluated.decision_id,
+            release: evaluated.release.to_string(),
+            environment: evaluated.environment.to_string(),
+            hint: evaluated.hint,
+        })
+    }
+
+    /// Answers many questions from one release.
+    ///
+    /// # Errors
+    /// As [`Decisions::decide`]; the failure of one input is in its answer.
+    pub async fn decide_batch(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        ask: &DecideBatch<'_>,
+    ) -> Result<DecisionBatch> {
+        if ask.inputs.len() > MAX_BATCH {
+            return Err(Error::too_large(format!(
+                "a batch holds at most {MAX_BATCH} inputs, not {}",
+                ask.inputs.len()
+            )));
+        }
+        let path = query_path(&ask.path)?;
+        let (environment, release, snapshot) = self.active(ctx, project, ask.environment.as_deref()).await?;
+        let ids = Ids::new(self.kit.now());
+        let results = ask
+            .inputs
+            .iter()
+            .map(|input| {
+                let decision_id = ids.next();
+                match run(&snapshot, &path, Some(input.get())) {
+                    Ok(result) => {
+                        let undefined = result.is_none();
+                        BatchItem { result: result.unwrap_or_else(null), undefined, decision_id, error: None }
+                    }
+                    Err(error) => BatchItem {
+                        result: null(),
+                        undefined: true,
+                        decision_id,
+                        error: Some(error.to_string()),
+                    },
+                }
+            })
+            .collect();
+        Ok(DecisionBatch { results, release: release.to_string(), environment: environment.to_string() })
+    }
+
+    /// Evaluates a path for an input, for surfaces with answers of their own shape.
+    ///
+    /// # Errors
+    /// As [`Decisions::decide`].
+    pub async fn evaluate(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        environment: Option<&str>,
+        path: &QueryPath,
+        input: Option<&str>,
+    ) -> Result<Evaluated> {
+        let (environment, release, snapshot) = self.active(ctx, project, environment).await?;
+        let result = run(&snapshot, path, input)?;
+        let hint = if result.is_none() { snapshot.program().nearest(path) } else { None };
+        Ok(Evaluated { result, decision_id: Ids::new(self.kit.now()).next(), release, environment, hint })
+    }
+
+    /// The snapshot that answers for an environment.
+    async fn active(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        environment: Option<&str>,
+    ) -> Result<(EnvironmentId, Arc<str>, Arc<Snapshot>)> {
+        let given = environment.map(EnvironmentId::parse).transpose()?;
+        let bound = match &ctx.principal.kind {
+            PrincipalKind::Key { environment, .. } => environment.clone(),
+            _ => None,
+        };
+        let named = given.or(bound);
+        let target = Target::new(project, "decision").environment(named.as_ref());
+        let proof = self.kit.authorize(ctx, Action::Decide, target).await?;
+        let scope = self.kit.scope(&proof);
+        let environment = match named {
+            Some(environment) => environment,
+            None => only_environment(&scope).await?,
+        };
+        let (release, snapshot) = self.load(&scope, &environment).await?;
+        Ok((environment, release, snapshot))
+    }
+
+    async fn load(&self, scope: &Scope, environment: &EnvironmentId) -> Result<(Arc<str>, Arc<Snapshot>)> {
+        let cached = scope.cached(&environment_key(environment.as_str())).await?;
+        let active = cached
+            .parsed(|entry| {
+                let record: EnvironmentRecord = decode(&entry.key, &entry.value)?;
+                let release = record.release.ok_or_else(|| {
+                    Error::not_found(format!("an active release of `{environment}`"))
+                        .with_hint("activate a release in it first")
+                })?;
+                Ok(Active { release: release.into(), snapshot: Mutex::default() })
+            })?
+            .ok_or_else(|| Error::not_found(format!("environment `{environment}`")))?;
+        let kept = active.snapshot.lock().upgrade();
+        if let Some(snapshot) = kept {
+            return Ok((active.release.clone(), snapshot));
+        }
+        let record = read_release(scope, &active.release).await?;
+        let snapshot = self.artifacts.snapshot(scope, &record.set).await?;
+        *active.snapshot.lock() = Arc::downgrade(&snapshot);
+        Ok((active.release.clone(), snapshot))
+    }
+}
+
+/// The environment that is meant when none is named: the project's only one, or `default`.
+async fn only_environment(scope: &Scope) -> Result<EnvironmentId> {
+    let cached = scope.cached(META).await?;
+    let project = cached
+        .parsed(|entry| decode::<ProjectRecord>(&entry.key, &entry.value))?
+        .ok_or_else(|| Error::not_found(format!("project `{}`", scope.project())))?;
+    let name = match project.environments.as_slice() {
+        [only] => only,
+        names => names.iter().find(|name| *name == "default").ok_or_else(|| {
+            Error::invalid(format!("the project has several environments; name one of: {}", names.join(", ")))
+        })?,
+    };
+    EnvironmentId::parse(name)
+}
+
+/// Parses a path as clients write it.
+///
+/// # Errors
+/// `Invalid`, saying what a path looks like.
+pub fn query_path(text: &str) -> Result<QueryPath> {
+    QueryPath::parse(text).map_err(|error| Error::new(ErrorKind::Invalid, "invalid_path", error.to_string()))
+}
+
+fn run(snapshot: &Snapshot, path: &QueryPath, input: Option<&str>) -> Result<Option<Box<RawValue>>> {
+    let input = match input {
+        Some(text) => Input::from_json(text.as_bytes(), snapshot.program())
+            .map_err(|error| Error::new(ErrorKind::Invalid, "invalid_input", error.to_string()))?,
+        None => Input::NONE,
+    };
+    let limit = snapshot.program().limits().output_bytes;
+    let answer =
+        snapshot.evaluate(path, &input).and_then(|evaluation| evaluation.to_json(limit)).map_err(failed)?;
+    let Some(bytes) = answer else { return Ok(None) };
+    let text = String::from_utf8(bytes).map_err(Error::internal)?;
+    RawValue::from_string(text).map(Some).map_err(Error::internal)
+}
+
+fn failed(error: EvaluationError) -> Error {
+    Error::unprocessable(error.code(), error.to_string())
+}
+
+fn null() -> Box<RawValue> {
+    RawValue::NULL.to_owned()
+}
+
+/// Makes ids of decisions: UUIDs of version 7, so that they sort by time.
+struct Ids(uuid::Timestamp);
+
+impl Ids {
+    fn new(now: crate::clock::Timestamp) -> Self {
+        let millis = u64::try_from(now.as_millis()).unwrap_or(0);
+        let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
+        Self(uuid::Timestamp::from_unix(uuid::NoContext, millis / 1000, nanos))
+    }
+
+    fn next(&self) -> String {
+        uuid::Uuid::new_v7(self.0).to_string()
+    }
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a document must pass before it is written: each kind's own rules, and for policies the
+//! compiler and the project's Rego tests.
+
+use std::sync::Arc;
+
+use super::record::{SetRecord, decode};
+use super::set::CURRENT_SET;
+use crate::api::documents::{Kind, PolicyError, PolicyValidation, TestPolicies, ValidatePolicy};
+use crate::error::{Error, Place, Result};
+use crate::ids::Name;
+use crate::policies::artifacts::{Artifacts, compile, options};
+use crate::policies::engine::{
+    Data, Diagnostic, Module, Outcome as TestOutcome, Program, Snapshot, TestReport, check, run_tests,
+};
+use crate::policies::places;
+use crate::store::Scope;
+
+/// Checks documents. Cloning shares what it has compiled.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate {
+    artifacts: Artifacts,
+}
+
+/// What the gate has made of a change, to be kept once the change stands.
+#[derive(Debug)]
+pub(crate) enum Passed {
+    Policies(Arc<Program>),
+    Data(Data, u32),
+}
+
+impl Gate {
+    pub(crate) fn new(artifacts: Artifacts) -> Self {
+        Self { artifacts }
+    }
+
+    /// Refuses a change of a document that its kind does not accept.
+    pub(crate) async fn check(
+        &self,
+        scope: &Scope,
+        set: &SetRecord,
+        kind: Kind,
+        name: &Name,
+        content: Option<&str>,
+    ) -> Result<Passed> {
+        match kind {
+            Kind::Policy => self.check_policy(scope, set, name, content).await.map(Passed::Policies),
+            Kind::Data => self.check_data(scope, set, name, content).await,
+            Kind::Config | Kind::Schema | Kind::Template => Err(Error::unprocessable(
+                "kind_not_available",
+                format!("documents of the kind `{}` are not available yet", kind.as_str()),
+            )),
+        }
+    }
+
+    /// Keeps what a change that now stands has been compiled to.
+    pub(crate) fn keep(&self, scope: &Scope, set: &SetRecord, passed: Passed) {
+        match passed {
+            Passed::Policies(program) => self.artifacts.keep_program(scope, set, program),
+            Passed::Data(data, source_bytes) => self.artifacts.keep_data(scope, set, data, source_bytes),
+        }
+    }
+
+    async fn check_policy(
+        &self,
+        scope: &Scope,
+        set: &SetRecord,
+        name: &Name,
+        content: Option<&str>,
+    ) -> Result<Arc<Program>> {
+        let mut modules = self.artifacts.modules(scope, set).await?;
+        replace(&mut modules, name.as_str(), content);
+        let program = compile(modules.clone(), options(scope)).await?;
+        let data = self.artifacts.data(scope, set).await?;
+        Snapshot::new(program.clone(), &data).map_err(|found| refused(&found))?;
+        let report = run(modules, data, options(scope)).await?;
+        if report.failed + report.errored > 0 {
+            return Err(failed_tests(&report));
+        }
+        Ok(program)
+    }
+
+    async fn check_data(
+        &self,
+        scope: &Scope,
+        set: &SetRecord,
+        name: &Name,
+        content: Option<&str>,
+    ) -> Result<Passed> {
+        let present = self.artifacts.data(scope, set).await?;
+        let (name, text, limits) = (name.to_string(), content.map(str::to_owned), options(scope).limits);
+        let grown = u32::try_from(content.map_or(0, str::len)).unwrap_or(u32::MAX);
+        let data = tokio::task::spawn_blocking(move || match &text {
+            Some(text) => present.with_document(&name, text, &limits),
+            None => Ok(present.without_document(&name)),
+        })
+        .await
+        .map_err(Error::internal)?
+        .map_err(|found| invalid_data(&[found]))?;
+        let program = self.artifacts.program(scope, set).await?;
+        Snapshot::new(program, &data).map_err(|found| invalid_data(&found))?;
+        Ok(Passed::Data(data, self.artifacts.data_bytes(scope, set).saturating_add(grown)))
+    }
+
+    /// Checks a policy without writing it.
+    pub(crate) async fn validate(&self, scope: &Scope, policy: ValidatePolicy) -> Result<PolicyValidation> {
+        let name = policy.name.as_deref().map(Name::parse).transpose()?;
+        let name = name.as_ref().map_or("candidate", Name::as_str);
+        let module = Module::new(name, policy.content);
+        let alone = check(&module, &options(scope));
+        let info = match alone {
+            Ok(info) => info,
+            Err(found) => return Ok(invalid(&found)),
+        };
+        let mut modules = self.artifacts.modules(scope, &current_set(scope).await?).await?;
+        replace(&mut modules, name, Some(&module.text));
+        let options = options(scope);
+        let compiled = tokio::task::spawn_blocking(move || Program::compile(&modules, &options))
+            .await
+            .map_err(Error::internal)?;
+        match compiled {
+            Ok(_) => Ok(PolicyValidation {
+                ok: true,
+                errors: Vec::new(),
+                package: Some(info.package),
+                rules: info.rules,
+            }),
+            Err(found) => Ok(invalid(&found)),
+        }
+    }
+
+    /// Runs the project's tests with candidates in place.
+    pub(crate) async fn test(&self, scope: &Scope, test: TestPolicies) -> Result<TestReport> {
+        let set = current_set(scope).await?;
+        let mut modules = self.artifacts.modules(scope, &set).await?;
+        for (name, text) in &test.documents {
+            replace(&mut modules, Name::parse(name)?.as_str(), Some(text));
+        }
+        compile(modules.clone(), options(scope)).await?;
+        run(modules, self.artifacts.data(scope, &set).await?, options(scope)).await
+    }
+}
+
+async fn run(
+    modules: Vec<Module>,
+    data: Data,
+    options: crate::policies::engine::Options,
+) -> Result<TestReport> {
+    tokio::task::spawn_blocking(move || run_tests(&modules, &data, &options))
+        .await
+        .map_err(Error::internal)?
+        .map_err(|found| refused(&found))
+}
+
+/// The set of the current documents.
+pub(crate) async fn current_set(scope: &Scope) -> Result<SetRecord> {
+    match scope.fresh(CURRENT_SET).await? {
+        Some(entry) => decode(&entry.key, &entry.value),
+        None => Ok(SetRecord::empty()),
+    }
+}
+
+fn replace(modules: &mut Vec<Module>, name: &str, content: Option<&str>) {
+    modules.retain(|module| module.name != name);
+    if let Some(content) = content {
+        modules.push(Module::new(name, content));
+    }
+}
+
+fn refused(found: &[Diagnostic]) -> Error {
+    Error::unprocessable("invalid_policy", "the policy is not accepted").with_places(places(found))
+}
+
+fn invalid_data(found: &[Diagnostic]) -> Error {
+    Error::unprocessable("invalid_data", "the data is not accepted").with_places(places(found))
+}
+
+fn failed_tests(report: &TestReport) -> Error {
+    let places = report
+        .results
+        .iter()
+        .filter(|result| matches!(result.outcome, TestOutcome::Failed | TestOutcome::Errored))
+        .take(100)
+        .map(|result| Place {
+            path: Some(result.file.clone()),
+            line: Some(result.line),
+            column: None,
+            message: format!(
+                "`{}.{}` {}",
+                result.package,
+                result.name,
+                result.message.as_deref().unwrap_or("does not hold")
+            ),
+        })
+        .collect();
+    let text = format!("{} of the project's tests fail with this change", report.failed + report.errored);
+    Error::unprocessable("tests_failed", text).with_places(places)
+}
+
+fn invalid(found: &[Diagnostic]) -> PolicyValidation {
+    let errors = found
+        .iter()
+        .map(|diagnostic| PolicyError {
+            path: diagnostic.file.clone(),
+            line: diagnostic.line,
+            column: diagnostic.column,
+            code: diagnostic.code.to_owned(),
+            message: diagnostic.message.clone(),
+        })
+        .collect();
+    PolicyValidation { ok: false, errors, package: None, rules: Vec::new() }
+}

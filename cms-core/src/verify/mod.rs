@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `cms verify`: everything decrypts, every hash agrees, every index agrees with its data.
+//!
+//! What is checked here are projects, documents, releases, members and key look-ups; secrets and the
+//! audit trail check themselves.
+
+mod documents;
+mod indexes;
+
+pub(crate) use indexes::verify_look_ups;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::error::Result;
+use crate::ids::ProjectId;
+use crate::secrets::SecretsReport;
+use crate::store::{Db, Range, Scope};
+
+/// How many problems a report lists before it only counts.
+const MAX_LISTED: usize = 100;
+
+/// What a verification found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct VerifyReport {
+    /// Whether nothing is wrong.
+    pub ok: bool,
+    /// How many projects were checked.
+    pub projects: u64,
+    /// How many documents, in all their versions.
+    pub documents: u64,
+    /// How many releases.
+    pub releases: u64,
+    /// How many sealed values were opened.
+    pub sealed_values: u64,
+    /// How many audit records were hashed again.
+    pub audit_records: u64,
+    /// What is wrong, at most 100 entries.
+    pub problems: Vec<String>,
+    /// How many things are wrong.
+    pub problem_count: u64,
+}
+
+impl VerifyReport {
+    /// Notes that something is wrong.
+    pub(crate) fn problem(&mut self, text: impl Into<String>) {
+        self.problem_count += 1;
+        if self.problems.len() < MAX_LISTED {
+            self.problems.push(text.into());
+        }
+    }
+
+    /// Takes over what the secrets service found in a project.
+    pub(crate) fn add_secrets(&mut self, secrets: SecretsReport) {
+        self.sealed_values += secrets.sealed_values;
+        for problem in secrets.problems {
+            self.problem(problem);
+        }
+    }
+}
+
+/// Checks documents, releases and indexes of a project.
+pub(crate) async fn verify_project(db: &Db, scope: &Scope, report: &mut VerifyReport) -> Result<()> {
+    documents::verify(scope, report).await?;
+    indexes::verify(db, scope, report).await?;
+    report.projects += 1;
+    Ok(())
+}
+
+/// Every project that has a record.
+pub(crate) async fn projects(db: &Db) -> Result<Vec<ProjectId>> {
+    let mut projects = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let mut range = Range::prefix("keys/").limit(1_000);
+        if let Some(after) = &after {
+            range = range.after(after);
+        }
+        let page = db.range(range).await?;
+        for entry in &page.entries {
+            if let Some(project) =
+                entry.key.strip_prefix("keys/").and_then(|name| ProjectId::parse(name).ok())
+                && db.fresh(&format!("p/{project}/meta")).await?.is_some()
+            {
+                projects.push(project);
+            }
+            after = Some(entry.key.clone());
+        }
+        if !page.more {
+            return Ok(projects);
+        }
+    }
+}
