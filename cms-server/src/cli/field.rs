@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The fields of a secret, read from everywhere but the command line.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::failure::Failure;
 use super::input::{self, Input};
+
+/// The fields of a secret, with values exactly as they were given.
+pub(crate) type Fields = BTreeMap<String, Box<RawValue>>;
 
 /// Where the value of one field comes from.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,7 +25,7 @@ enum Source {
 ///
 /// # Errors
 /// A usage error when a value stands on the command line, or nobody can be asked.
-pub(crate) fn gather(specs: &[String], asking: Input) -> Result<Map<String, Value>, Failure> {
+pub(crate) fn gather(specs: &[String], asking: Input) -> Result<Fields, Failure> {
     if specs.is_empty() {
         return ask_all(asking);
     }
@@ -28,9 +33,9 @@ pub(crate) fn gather(specs: &[String], asking: Input) -> Result<Map<String, Valu
     if sources.iter().filter(|(_, source)| *source == Source::Stdin).count() > 1 {
         return Err(Failure::usage("only one field can be read from standard input"));
     }
-    let mut data = Map::new();
+    let mut data = Fields::new();
     for (name, source) in sources {
-        let value = Value::String(read(name, &source, asking)?);
+        let value = quoted(&read(name, &source, asking)?)?;
         if data.insert(name.to_owned(), value).is_some() {
             return Err(Failure::usage(format!("the field `{name}` is given twice")));
         }
@@ -50,7 +55,7 @@ pub(crate) fn check(specs: &[String]) -> Result<(), Failure> {
 ///
 /// # Errors
 /// A usage error when the file is not a JSON object; its content is not quoted.
-pub(crate) fn from_json(path: &Path) -> Result<Map<String, Value>, Failure> {
+pub(crate) fn from_json(path: &Path) -> Result<Fields, Failure> {
     let wrong = || Failure::usage(format!("`{}` is not a JSON object of fields", path.display()));
     serde_json::from_str(&input::text(path)?).map_err(|_quoting| wrong())
 }
@@ -59,11 +64,11 @@ pub(crate) fn from_json(path: &Path) -> Result<Map<String, Value>, Failure> {
 ///
 /// # Errors
 /// A usage error when a pair has no `=`.
-pub(crate) fn metadata(pairs: &[String]) -> Result<Map<String, Value>, Failure> {
+pub(crate) fn metadata(pairs: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     let parsed = pairs.iter().map(|pair| {
         let (key, text) =
             pair.split_once('=').ok_or_else(|| Failure::usage("metadata is written KEY=TEXT"))?;
-        Ok((key.to_owned(), Value::from(text)))
+        Ok((key.to_owned(), text.to_owned()))
     });
     parsed.collect()
 }
@@ -104,8 +109,12 @@ fn read(name: &str, source: &Source, asking: Input) -> Result<String, Failure> {
     }
 }
 
-fn ask_all(asking: Input) -> Result<Map<String, Value>, Failure> {
-    let mut data = Map::new();
+fn quoted(text: &str) -> Result<Box<RawValue>, Failure> {
+    to_raw_value(text).map_err(|error| Failure::error(error.to_string()))
+}
+
+fn ask_all(asking: Input) -> Result<Fields, Failure> {
+    let mut data = Fields::new();
     loop {
         let name = asking.line("Field (empty to finish)", "FIELD=-")?;
         if name.is_empty() && data.is_empty() {
@@ -115,7 +124,7 @@ fn ask_all(asking: Input) -> Result<Map<String, Value>, Failure> {
             return Ok(data);
         }
         let value = asking.secret(&format!("Value of `{name}`"), "FIELD=-")?;
-        data.insert(name, Value::String(value));
+        data.insert(name, quoted(&value)?);
     }
 }
 
@@ -136,7 +145,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "line\n").unwrap();
         let data = gather(&[format!("pem=@{}", file.path().display())], Input::new(true)).unwrap();
-        assert_eq!(Value::Object(data), serde_json::json!({"pem": "line\n"}));
+        assert_eq!(serde_json::to_string(&data).unwrap(), r#"{"pem":"line\n"}"#);
     }
 
     #[test]
@@ -151,6 +160,14 @@ mod tests {
     fn a_prompt_without_a_terminal_says_what_to_use() {
         let words = gather(&["token".to_owned()], Input::new(true)).unwrap_err().to_string();
         assert!(words.contains("token=-"), "{words}");
+    }
+
+    #[test]
+    fn numbers_in_a_file_of_fields_stay_as_they_are() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), r#"{"n": 12345678901234567890123, "f": 1.50}"#).unwrap();
+        let data = serde_json::to_string(&from_json(file.path()).unwrap()).unwrap();
+        assert_eq!(data, r#"{"f":1.50,"n":12345678901234567890123}"#);
     }
 
     #[test]

@@ -2,23 +2,25 @@
 //! `cms secret`: versioned secrets. Values come from standard input, files or prompts, never from
 //! arguments, which other users of the machine can read.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::app::{App, ProjectArg};
 use super::client::{Answer, Call, Client};
-use super::failure::Failure;
-use super::field;
+use super::failure::{Exit, Failure};
+use super::field::{self, Fields};
 use super::list::{self, PageArgs};
 use super::route::Route;
 use super::table::{self, Column};
 
 const COLUMNS: &[Column] = &[
-    ("PATH", "path|name"),
-    ("VERSION", "version|current_version"),
+    ("PATH", "path"),
+    ("VERSION", "version"),
     ("STATE", "state"),
     ("AUTHOR", "author"),
     ("CREATED", "created_at"),
@@ -29,13 +31,13 @@ const VERSIONS: &[Column] = &[
     ("STATE", "state"),
     ("AUTHOR", "author"),
     ("CREATED", "created_at"),
+    ("REMOVED", "removed_at"),
     ("MESSAGE", "message"),
 ];
 
 const FIELDS: &[Column] = &[
-    ("path", "path|name"),
-    ("version", "version|current_version"),
-    ("versions", "versions"),
+    ("path", "path"),
+    ("version", "version"),
     ("state", "state"),
     ("author", "author"),
     ("created", "created_at"),
@@ -192,12 +194,18 @@ struct Rotate {
     /// The field to replace
     #[arg(long)]
     field: Option<String>,
-    /// What to generate, such as `alphanumeric` or `hex`
+    /// What to generate: `alphanumeric`, `hex`, `base64url`, `digits`, `password` or `uuid`
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
     /// How long it is to be
     #[arg(long, value_name = "N")]
     length: Option<u32>,
+    /// Only if this is still the version
+    #[arg(long, value_name = "VERSION")]
+    cas: Option<u64>,
+    /// Why it changes
+    #[arg(short, long)]
+    message: Option<String>,
 }
 
 /// Runs a command on secrets.
@@ -232,6 +240,22 @@ pub(crate) async fn run(args: SecretArgs, app: &App) -> Result<(), Failure> {
     }
 }
 
+#[derive(Serialize)]
+struct NewVersion {
+    data: Fields,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cas: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Revealed {
+    data: Fields,
+}
+
 struct Secrets<'a> {
     app: &'a App,
     client: Client,
@@ -250,13 +274,11 @@ impl Secrets<'_> {
             Some(file) => field::from_json(file)?,
             None => field::gather(&args.fields, self.app.input)?,
         };
-        let mut body = Map::from_iter([("data".to_owned(), Value::Object(data))]);
-        body.extend(
-            Some(metadata).filter(|map| !map.is_empty()).map(|map| ("metadata".to_owned(), map.into())),
-        );
-        body.extend(args.cas.map(|version| ("cas".to_owned(), json!(version))));
-        body.extend(args.message.map(|message| ("message".to_owned(), json!(message))));
-        let answer = self.client.call(Call::json(Method::PUT, route, &Value::Object(body))).await?;
+        let metadata = Some(metadata).filter(|metadata| !metadata.is_empty());
+        let body = NewVersion { data, metadata, cas: args.cas, message: args.message };
+        let body = serde_json::to_vec(&body).map_err(|error| Failure::error(error.to_string()))?;
+        let call = Call::new(Method::PUT, route).body("application/json", body);
+        let answer = self.client.call(call).await?;
         self.app.show(&answer, FIELDS)
     }
 
@@ -280,14 +302,14 @@ impl Secrets<'_> {
 
     async fn delete(&self, path: &str) -> Result<(), Failure> {
         let answer = self.client.call(Call::new(Method::DELETE, self.route.clone().name(path)?)).await?;
-        self.app.show(&answer, FIELDS)?;
+        self.app.out.data(&answer.text, changed)?;
         self.app.out.say(&format!("secret `{path}` is deleted; `cms secret undelete` brings it back"));
         Ok(())
     }
 
     async fn act(&self, action: &str, path: &str, body: &Value) -> Result<(), Failure> {
         let answer = self.client.call(Call::json(Method::POST, self.view(action, path)?, body)).await?;
-        self.app.show(&answer, FIELDS)
+        self.app.out.data(&answer.text, changed)
     }
 }
 
@@ -304,6 +326,8 @@ fn chosen(versions: &[u64]) -> Value {
 fn rotation(args: &Rotate) -> Value {
     let mut body = Map::new();
     body.extend(args.field.as_ref().map(|field| ("field".to_owned(), json!(field))));
+    body.extend(args.cas.map(|version| ("cas".to_owned(), json!(version))));
+    body.extend(args.message.as_ref().map(|message| ("message".to_owned(), json!(message))));
     if args.kind.is_some() || args.length.is_some() {
         let mut generator =
             Map::from_iter([("kind".to_owned(), json!(args.kind.as_deref().unwrap_or("alphanumeric")))]);
@@ -313,8 +337,16 @@ fn rotation(args: &Rotate) -> Value {
     Value::Object(body)
 }
 
+fn changed(value: &Value) -> String {
+    let head = table::fields(value, FIELDS);
+    match value.get("versions").and_then(Value::as_array) {
+        Some(versions) => format!("{head}\n\n{}", table::rows(versions, VERSIONS)),
+        None => head,
+    }
+}
+
 fn with_values(value: &Value) -> String {
-    let values = value.get("data").or_else(|| value.get("fields")).and_then(Value::as_object);
+    let values = value.get("data").and_then(Value::as_object);
     let lines = values
         .into_iter()
         .flatten()
@@ -324,14 +356,13 @@ fn with_values(value: &Value) -> String {
     if values.is_none() { head } else { format!("{head}\n\n{data}") }
 }
 
+/// Gives one value: a text without its quotes, anything else as it came.
 fn single(answer: &Answer, field: &str) -> Result<String, Failure> {
-    match answer.value.get("data").and_then(|data| data.get(field)) {
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(other) => Ok(other.to_string()),
-        None => {
-            Err(Failure::new(super::failure::Exit::NotFound, format!("the secret has no field `{field}`")))
-        }
-    }
+    let revealed: Revealed = serde_json::from_str(&answer.text)
+        .map_err(|_quoting| Failure::error("the server answered the reveal without fields"))?;
+    let missing = || Failure::new(Exit::NotFound, format!("the secret has no field `{field}`"));
+    let value = revealed.data.get(field).ok_or_else(missing)?.get();
+    Ok(serde_json::from_str::<String>(value).unwrap_or_else(|_no_text| value.to_owned()))
 }
 
 #[cfg(test)]
@@ -361,6 +392,8 @@ mod tests {
             field: None,
             kind: kind.map(Into::into),
             length,
+            cas: None,
+            message: None,
         };
         assert_eq!(rotation(&args(None, None)), json!({}));
         assert_eq!(rotation(&args(Some("hex"), Some(8))), json!({"generator": {"kind": "hex", "length": 8}}));

@@ -20,13 +20,14 @@ pub(crate) fn rows(items: &[Value], columns: &[Column]) -> String {
     trimmed(&table)
 }
 
-/// Renders one line per field of a single object; absent fields are left out.
+/// Renders one line per field of a single object; absent and empty fields are left out.
 pub(crate) fn fields(value: &Value, columns: &[Column]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
     for (heading, key) in columns {
         let found = lookup(value, key);
-        if !found.is_null() {
+        let is_empty = found.is_null() || found.as_object().is_some_and(serde_json::Map::is_empty);
+        if !is_empty {
             table.add_row([(*heading).to_owned(), cell(found)]);
         }
     }

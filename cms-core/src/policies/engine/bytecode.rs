@@ -33,7 +33,7 @@ pub(super) struct At {
 
 impl At {
     fn of(program: &Program, pc: usize) -> Option<Self> {
-        let rule = owner(&starts(program), pc).and_then(|rule| program.rule_infos.get(rule))?;
+        let rule = owner(&code_of(program), pc).and_then(|owner| program.rule_infos.get(owner.rule))?;
         let span = program.get_instruction_span(pc).filter(|span| span.line > 0)?;
         Some(Self {
             rule: rule.name.clone(),
@@ -108,10 +108,12 @@ struct Calls {
 
 impl Calls {
     fn of(program: &Program) -> Self {
-        let starts = starts(program);
+        let starts = code_of(program);
         let mut edges: Vec<Vec<(usize, usize)>> = vec![Vec::new(); program.rule_infos.len()];
         for (pc, instruction) in program.instructions.iter().enumerate() {
-            let Some(calls) = owner(&starts, pc).and_then(|rule| edges.get_mut(rule)) else { continue };
+            let Some(calls) = owner(&starts, pc).and_then(|owner| edges.get_mut(owner.rule)) else {
+                continue;
+            };
             calls.extend(callees(program, instruction).into_iter().map(|callee| (callee, pc)));
         }
         Self { edges }
@@ -160,22 +162,32 @@ fn recursion(program: &Program, path: &[(usize, usize)], closing: usize, pc: usi
     Flaw::Recursion { rules, at: At::of(program, pc) }
 }
 
-/// Where the code of each rule begins, in the order of the code. It is laid out rule by rule.
-fn starts(program: &Program) -> Vec<(usize, usize)> {
+/// Whose code an instruction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Owner {
+    pub(super) rule: usize,
+    pub(super) definition: usize,
+}
+
+/// Where the code of each definition begins, in the order of the code. It is laid out definition by
+/// definition.
+pub(super) fn code_of(program: &Program) -> Vec<(usize, Owner)> {
     let mut starts = Vec::new();
     for (rule, info) in program.rule_infos.iter().enumerate() {
-        let bodies = info.definitions.iter().flatten().copied();
-        let blocks = info.destructuring_blocks.iter().flatten().copied();
-        starts.extend(bodies.chain(blocks).filter_map(|pc| usize::try_from(pc).ok()).map(|pc| (pc, rule)));
+        for (definition, bodies) in info.definitions.iter().enumerate() {
+            let block = info.destructuring_blocks.get(definition).copied().flatten();
+            let pcs = bodies.iter().copied().chain(block).filter_map(|pc| usize::try_from(pc).ok());
+            starts.extend(pcs.map(|pc| (pc, Owner { rule, definition })));
+        }
     }
     starts.sort_unstable();
     starts
 }
 
-/// The rule whose code an instruction is.
-fn owner(starts: &[(usize, usize)], pc: usize) -> Option<usize> {
+/// Whose code an instruction is, by what [`code_of`] gives.
+pub(super) fn owner(starts: &[(usize, Owner)], pc: usize) -> Option<Owner> {
     let index = starts.partition_point(|(start, _)| *start <= pc).checked_sub(1)?;
-    starts.get(index).map(|(_, rule)| *rule)
+    starts.get(index).map(|(_, owner)| *owner)
 }
 
 /// The rules that an instruction may call.

@@ -12,6 +12,7 @@ use regorus::{CompiledPolicy, Engine, rvm};
 use super::bytecode::{self, At, Flaw};
 use super::calls::{self, Calls};
 use super::compile::INTERNAL_PACKAGE;
+use super::conflicts;
 use super::diagnostic::{Diagnostic, code};
 use super::limits::Limits;
 use super::module::Module;
@@ -19,6 +20,7 @@ use super::outline::{Head, Outline};
 use super::path::{reference_of, split_reference};
 use super::places::Places;
 use super::program::{Program, Rule, Runs, Shard};
+use super::relocate::Unfit;
 use super::tree::{RuleId, Tree};
 
 /// Entry points per program; each takes one of its 255 registers.
@@ -162,7 +164,8 @@ impl<'a> Compilation<'a> {
         }
     }
 
-    fn add_shard(&mut self, (mut program, depth): (rvm::Program, usize), references: &[String]) {
+    fn add_shard(&mut self, assembled: Assembled, references: &[String]) {
+        let Assembled { mut program, depth, conflicts } = assembled;
         let mut rules = Vec::new();
         let shard = self.shards.len();
         for (entry, reference) in references.iter().enumerate() {
@@ -172,7 +175,7 @@ impl<'a> Compilation<'a> {
             rules.push((self.add_rule(reference, Runs::Machine { shard, entry }), entry));
         }
         let rules = with_common_entry(&mut program, &rules);
-        self.shards.push(Shard { program: Arc::new(program), rules, depth });
+        self.shards.push(Shard { program: Arc::new(program), rules, depth, conflicts });
     }
 
     fn add_interpreted(&mut self, references: &[String]) {
@@ -193,16 +196,18 @@ impl<'a> Compilation<'a> {
     }
 
     /// Compiles rules into one program and inspects it.
-    fn assemble(&self, references: &[String]) -> Result<(rvm::Program, usize), Failure> {
+    fn assemble(&self, references: &[String]) -> Result<Assembled, Failure> {
         let entries: Vec<&str> = references.iter().map(String::as_str).collect();
         let fallback = references.first().map(|reference| self.place_of(reference)).unwrap_or_default();
         let program = Compiler::compile_from_policy(&self.policy, &entries)
             .map_err(|error| self.rejected(&error, &fallback))?;
-        let program = Arc::unwrap_or_clone(program);
+        let mut program = Arc::unwrap_or_clone(program);
         let depth = bytecode::inspect(&program, self.limits.call_depth)
             .map_err(|flaw| self.failure(flaw, &fallback))?;
         self.check_defaults(&program)?;
-        Ok((stripped(program), depth))
+        let conflicts = conflicts::detect(&mut program).map_err(|_: Unfit| Failure::Unsupported)?;
+        // A rule with several definitions has become two.
+        Ok(Assembled { program: stripped(program), depth: depth * 2, conflicts })
     }
 
     /// A default that is no constant compiles to nothing, silently.
@@ -301,6 +306,13 @@ impl<'a> Compilation<'a> {
             interpreter: interprets.then_some(self.engine),
         }
     }
+}
+
+/// A program that may run.
+struct Assembled {
+    program: rvm::Program,
+    depth: usize,
+    conflicts: Vec<String>,
 }
 
 /// Why some rules do not become a program.

@@ -6,10 +6,11 @@ use std::time::Duration;
 use regorus::Value;
 use regorus::rvm::vm::{RegoVM, VmError};
 
+use super::conflicts;
 use super::interpreter;
 use super::json::{self, TooLarge};
 use super::pool;
-use super::program::Runs;
+use super::program::{Runs, Shard};
 use super::snapshot::Snapshot;
 use super::stack::{Failed, guarded, on_deep_stack};
 use super::tree::{Meaning, Node, RuleId};
@@ -151,7 +152,7 @@ impl From<VmError> for EvaluationError {
 }
 
 /// Chains of calls up to this length run on the caller's stack, longer ones on a stack of their own.
-const SHALLOW: usize = 48;
+const SHALLOW: usize = 64;
 
 /// See [`Snapshot::evaluate`].
 pub(super) fn evaluate(
@@ -285,5 +286,17 @@ fn run<T: Send>(
     };
     let run = || snapshot.pool.with(shard, make, work);
     let result = if found.depth <= SHALLOW { guarded(run) } else { on_deep_stack(run) };
-    Ok(result???)
+    result??.map_err(|error| failure(error, found))
+}
+
+/// Tells conflicts from limits.
+fn failure(error: VmError, shard: &Shard) -> EvaluationError {
+    let number = match error {
+        VmError::RegexSizeLimitExceeded { limit, .. } => conflicts::conflict_of(limit),
+        _ => None,
+    };
+    match number.map(|number| shard.conflicts.get(number).map_or("a rule", String::as_str)) {
+        Some(rule) => EvaluationError::Conflict { message: format!("`{rule}` has more than one value") },
+        None => error.into(),
+    }
 }

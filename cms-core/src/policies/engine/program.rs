@@ -54,6 +54,8 @@ pub(super) struct Shard {
     pub(super) rules: Vec<(RuleId, usize)>,
     /// How many rules at most wait for each other.
     pub(super) depth: usize,
+    /// The rule that each conflict is about.
+    pub(super) conflicts: Vec<String>,
 }
 
 impl Program {

@@ -2,6 +2,7 @@
 //! Tests of the engine through its public functions.
 
 mod compiling;
+mod contradicting;
 mod deciding;
 mod running;
 
