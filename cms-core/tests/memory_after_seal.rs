@@ -38,7 +38,8 @@ fn no_key_is_left_in_memory_after_sealing() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut answer = |label: &str| lines.find_map(|line| line.strip_prefix(label).map(str::to_owned)).unwrap();
+    let mut answer =
+        |label: &str| lines.find_map(|line| line.strip_prefix(label).map(str::to_owned)).unwrap();
 
     let record = answer("record ");
     let mut needles = secrets_of(&key_file, &record);

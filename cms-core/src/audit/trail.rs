@@ -202,11 +202,11 @@ async fn record_group(shared: &Shared, drafts: &[&Draft], durability: Durability
 
 /// A key of the trail for one purpose.
 pub(super) fn derive(key: &Sensitive<[u8; 32]>, purpose: &[u8]) -> Result<Sensitive<[u8; 32]>> {
-    let mut derived = [0; 32];
+    let mut derived = Sensitive::new([0; 32]);
     hkdf::Salt::new(hkdf::HKDF_SHA256, b"cms audit 1")
         .extract(key.expose())
         .expand(&[purpose], hkdf::HKDF_SHA256)
-        .and_then(|key| key.fill(&mut derived))
+        .and_then(|key| key.fill(derived.expose_mut()))
         .map_err(Error::internal)?;
-    Ok(Sensitive::new(derived))
+    Ok(derived)
 }

@@ -120,6 +120,7 @@ impl Keyrings {
         let proof = self.authorize(ctx, &ProjectId::platform()).await?;
         self.kit.audit.access(ctx, record(&proof, "sealed the installation in this process")).await?;
         self.kit.barrier.seal_up();
+        self.kit.audit.seal_up();
         Ok(())
     }
 
@@ -132,10 +133,12 @@ impl Keyrings {
         let proof = self.authorize(ctx, &ProjectId::platform()).await?;
         let was_sealed = self.kit.barrier.is_sealed();
         self.kit.barrier.unseal().await?;
+        self.kit.audit.unseal(&self.kit.barrier.derive("audit")?)?;
         let kept =
             self.kit.audit.access(ctx, record(&proof, "unsealed the installation in this process")).await;
         if kept.is_err() && was_sealed {
             self.kit.barrier.seal_up();
+            self.kit.audit.seal_up();
         }
         kept
     }
