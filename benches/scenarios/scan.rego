@@ -1,0 +1,9 @@
+package bench.scan
+
+default allow := false
+
+allow if {
+	some binding in data.list
+	binding.user == input.user
+	binding.role == "admin"
+}
