@@ -20,9 +20,12 @@ use cms_benches::harness::{Effort, peers, wanted};
 use cms_benches::scenarios::{self, Scenario};
 use cms_core::policies::engine::Value;
 
+/// A part of this benchmark, which can be asked for by its name.
+type Part = (&'static str, fn(Effort) -> Result<()>);
+
 fn main() -> Result<()> {
     let effort = Effort::from_env();
-    let parts: [(&str, fn(Effort) -> Result<()>); 5] = [
+    let parts: [Part; 5] = [
         ("memory", memory),
         ("compare", compare),
         ("growth", growth),
