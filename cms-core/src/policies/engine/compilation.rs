@@ -14,10 +14,11 @@ use super::calls::{self, Calls};
 use super::compile::INTERNAL_PACKAGE;
 use super::conflicts;
 use super::diagnostic::{Diagnostic, code};
+use super::documents::{self, RulePaths};
 use super::limits::Limits;
 use super::module::Module;
 use super::outline::{Head, Outline};
-use super::path::{reference_of, split_reference};
+use super::path::{below_data, reference_of};
 use super::places::Places;
 use super::program::{Program, Rule, Runs, Shard};
 use super::relocate::Unfit;
@@ -25,6 +26,7 @@ use super::tree::{RuleId, Tree};
 
 /// Entry points per program; each takes one of its 255 registers.
 const ENTRIES: usize = 200;
+const MAX_ENTRIES: usize = 250;
 
 /// One run of the compiler over all modules.
 pub(super) struct Compilation<'a> {
@@ -34,6 +36,8 @@ pub(super) struct Compilation<'a> {
     sources: Vec<Source<'a>>,
     tests: Vec<Source<'a>>,
     places: Places,
+    /// The paths of all rules that are no functions.
+    paths: RulePaths,
     rules: Vec<Rule>,
     shards: Vec<Shard>,
     /// What neither evaluator has been found to reject, but only the interpreter can run.
@@ -62,8 +66,8 @@ impl<'a> Compilation<'a> {
         places: Places,
         limits: &'a Limits,
     ) -> Self {
-        let (rules, shards, interpreted, found) = Default::default();
-        Self { limits, engine, policy, sources, tests, places, rules, shards, interpreted, found }
+        let (paths, rules, shards, interpreted, found) = Default::default();
+        Self { limits, engine, policy, sources, tests, places, paths, rules, shards, interpreted, found }
     }
 
     /// Compiles the rules of each package, and checks what could not be compiled.
@@ -71,7 +75,10 @@ impl<'a> Compilation<'a> {
     /// # Errors
     /// Everything that is wrong, each with its place.
     pub(super) fn run(mut self) -> Result<Program, Vec<Diagnostic>> {
-        for references in self.by_package().into_values() {
+        let packages = self.by_package();
+        let paths = packages.values().flatten().map(|reference| below_data(reference));
+        self.paths = paths.filter(|path| !self.heads(path).any(|head| head.is_function)).collect();
+        for references in packages.into_values() {
             for part in references.chunks(ENTRIES) {
                 self.compile_part(part);
             }
@@ -195,19 +202,41 @@ impl<'a> Compilation<'a> {
         self.rules.len() - 1
     }
 
-    /// Compiles rules into one program and inspects it.
+    /// Compiles rules into one program, completes it, and inspects it.
     fn assemble(&self, references: &[String]) -> Result<Assembled, Failure> {
-        let entries: Vec<&str> = references.iter().map(String::as_str).collect();
         let fallback = references.first().map(|reference| self.place_of(reference)).unwrap_or_default();
-        let program = Compiler::compile_from_policy(&self.policy, &entries)
-            .map_err(|error| self.rejected(&error, &fallback))?;
-        let mut program = Arc::unwrap_or_clone(program);
+        let mut program = self.translate(references, &fallback)?;
+        self.check_defaults(&program)?;
+        let joining = documents::build(&mut program, &self.paths).map_err(|_: Unfit| Failure::Unsupported)?;
         let depth = bytecode::inspect(&program, self.limits.call_depth)
             .map_err(|flaw| self.failure(flaw, &fallback))?;
-        self.check_defaults(&program)?;
-        let conflicts = conflicts::detect(&mut program).map_err(|_: Unfit| Failure::Unsupported)?;
+        let conflicts = conflicts::detect(&mut program, &joining).map_err(|_: Unfit| Failure::Unsupported)?;
         // A rule with several definitions has become two.
         Ok(Assembled { program: stripped(program), depth: depth * 2, conflicts })
+    }
+
+    /// Compiles rules, and whatever they need that the compiler leaves out.
+    fn translate(
+        &self,
+        references: &[String],
+        fallback: &(String, (u32, u32)),
+    ) -> Result<rvm::Program, Failure> {
+        let mut entries: Vec<String> = references.to_vec();
+        loop {
+            let names: Vec<&str> = entries.iter().map(String::as_str).collect();
+            let program = Compiler::compile_from_policy(&self.policy, &names)
+                .map_err(|error| self.rejected(&error, fallback))?;
+            let missing = documents::missing(&program, &self.paths);
+            if missing.is_empty() {
+                return Ok(Arc::unwrap_or_clone(program));
+            }
+            let more = missing.iter().map(|path| reference_of(path.iter().map(String::as_str)));
+            let known = entries.len();
+            entries.extend(more);
+            if entries.len() == known || entries.len() > MAX_ENTRIES {
+                return Err(Failure::Unsupported);
+            }
+        }
     }
 
     /// A default that is no constant compiles to nothing, silently.
@@ -370,15 +399,6 @@ fn with_common_entry(program: &mut rvm::Program, rules: &[(RuleId, usize)]) -> V
     program.add_instruction(Instruction::Return { value: 0 }, None);
     program.add_entry_point(String::new(), start);
     registers
-}
-
-/// A reference without `data`.
-fn below_data(reference: &str) -> Vec<String> {
-    let mut parts = split_reference(reference).unwrap_or_default();
-    if !parts.is_empty() {
-        parts.remove(0);
-    }
-    parts
 }
 
 /// Sorts by place. A circle, or a limit, that several rules run into is told once.

@@ -9,7 +9,7 @@
 //! A body that yields nothing must also give way to its `else`, which the machine forgets when the
 //! body ends with a loop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use regorus::rvm::instructions::{BuiltinCallParams, ComprehensionMode, FunctionCallParams, GuardMode};
@@ -32,9 +32,10 @@ pub(super) fn conflict_of(limit: usize) -> Option<usize> {
     limit.checked_sub(FIRST)
 }
 
-/// Adds the comparisons. Gives what each conflict is about: the name of a rule.
-pub(super) fn detect(program: &mut Program) -> Result<Vec<String>, Unfit> {
-    let plan = Plan::of(program)?;
+/// Adds the comparisons, but not to the rules that join rules with data, and replace a part of it on
+/// purpose. Gives what each conflict is about: the name of a rule.
+pub(super) fn detect(program: &mut Program, joining: &BTreeSet<usize>) -> Result<Vec<String>, Unfit> {
+    let plan = Plan::of(program, joining)?;
     let rules = plan.checks.iter().map(|check| check.rule);
     let names =
         rules.map(|rule| program.rule_infos.get(rule).map(|rule| rule.name.clone()).unwrap_or_default());
@@ -71,7 +72,7 @@ enum Earlier {
 }
 
 impl Plan {
-    fn of(program: &Program) -> Result<Self, Unfit> {
+    fn of(program: &Program, joining: &BTreeSet<usize>) -> Result<Self, Unfit> {
         let code = code_of(program);
         let mut plan = Self::default();
         for (rule, info) in program.rule_infos.iter().enumerate() {
@@ -81,7 +82,7 @@ impl Plan {
             }
         }
         for (pc, instruction) in program.instructions.iter().enumerate() {
-            if let Some(owner) = owner(&code, pc) {
+            if let Some(owner) = owner(&code, pc).filter(|owner| !joining.contains(&owner.rule)) {
                 plan.note(program, pc, instruction, owner)?;
             }
         }

@@ -30,6 +30,7 @@ mod compile;
 mod conflicts;
 mod data;
 mod diagnostic;
+mod documents;
 mod evaluate;
 mod frontend;
 mod interpreter;

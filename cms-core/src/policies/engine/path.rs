@@ -125,3 +125,12 @@ pub(super) fn reference_of<'a>(path: impl Iterator<Item = &'a str>) -> String {
     }
     reference
 }
+
+/// A reference without `data`.
+pub(super) fn below_data(reference: &str) -> Vec<String> {
+    let mut parts = split_reference(reference).unwrap_or_default();
+    if !parts.is_empty() {
+        parts.remove(0);
+    }
+    parts
+}

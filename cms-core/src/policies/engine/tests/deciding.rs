@@ -225,3 +225,36 @@ fn one_document_changes_without_the_others() {
     assert!(data.with_document("a", r#"{"x": 1}"#, &limits).is_ok());
     assert!(data.with_document("a", r#"{"b": 1}"#, &limits).is_err());
 }
+
+#[test]
+fn policies_see_packages_and_parts_of_names_as_objects() {
+    let text = "package p\no.k := 1 if input.k\no.l.m := 2\no.l.n := 3 if input.n\n\
+        whole := o\nsize := count(data.p.o)\nname := [key | some key, _ in o.l]\nsome_key[key] := v if some key, v in data.p.o\n\
+        f(x) := o[x]\ncalled := f(\"k\")";
+    assert_eq!(answer(text, "p/whole", r#"{"k": true, "n": true}"#), r#"{"k":1,"l":{"m":2,"n":3}}"#);
+    assert_eq!(answer(text, "p/whole", "{}"), r#"{"l":{"m":2}}"#);
+    assert_eq!(answer(text, "p/size", "{}"), "1");
+    assert_eq!(answer(text, "p/name", "{}"), r#"["m"]"#);
+    assert_eq!(answer(text, "p/some_key", r#"{"k": 1}"#), r#"{"k":1,"l":{"m":2}}"#);
+    assert_eq!(answer(text, "p/called", r#"{"k": 1}"#), "1");
+    let with_data = snapshot(
+        "package q\nx := data.p\ny := data.p.o\nz := data.p.d\n",
+        &[("p", r#"{"d": 4, "o": {"e": 5}}"#)],
+    );
+    assert_eq!(ask(&with_data, "q/x", "{}"), r#"{"d":4,"o":{"e":5}}"#);
+    let modules = [
+        Module::new("p", "package p\no.k := 1\nu := 1 if input.u"),
+        Module::new("q", "package q\nx := data.p\ny := data.p.o\nz := data.p.d"),
+    ];
+    let data = Data::from_documents([("p", r#"{"d": 4, "o": {"e": 5}}"#)], &Limits::default()).unwrap();
+    let both =
+        Snapshot::new(Arc::new(Program::compile(&modules, &Options::default()).unwrap()), &data).unwrap();
+    assert_eq!(both.program().interpreted().count(), 0);
+    assert_eq!(ask(&both, "q/x", "{}"), r#"{"d":4,"o":{"e":5,"k":1}}"#);
+    assert_eq!(ask(&both, "q/y", "{}"), r#"{"e":5,"k":1}"#);
+    assert_eq!(ask(&both, "q/z", "{}"), "4");
+    assert_eq!(
+        ask(&both, "q", r#"{"u": 1}"#),
+        r#"{"x":{"d":4,"o":{"e":5,"k":1},"u":1},"y":{"e":5,"k":1},"z":4}"#
+    );
+}

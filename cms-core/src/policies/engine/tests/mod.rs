@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Tests of the engine through its public functions.
 
+mod agreeing;
 mod compiling;
 mod contradicting;
 mod deciding;

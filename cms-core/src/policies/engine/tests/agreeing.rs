@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The register machine and the interpreter agree on random policies and inputs.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+use crate::policies::engine::{compile as compiler, interpreter};
+
+/// A condition over `input`, earlier rules, and what is bound.
+fn condition() -> impl Strategy<Value = String> {
+    let field = select(vec!["a", "b", "c"]);
+    let number = 0..4_u8;
+    prop_oneof![
+        (field.clone(), number.clone()).prop_map(|(f, n)| format!("input.{f} == {n}")),
+        (field.clone(), number.clone()).prop_map(|(f, n)| format!("input.{f} > {n}")),
+        field.clone().prop_map(|f| format!("not input.{f}")),
+        field.clone().prop_map(|f| format!("input.{f}")),
+        (field.clone(), number.clone()).prop_map(|(f, n)| format!("input.{f} in {{{n}, 1}}")),
+        number.clone().prop_map(|n| format!("some x in input.list; x == {n}")),
+        number.clone().prop_map(|n| format!("every x in input.list {{ x > {n} }}")),
+        number.clone().prop_map(|n| format!("input.list[{n}]")),
+        number.clone().prop_map(|n| format!("data.d.table[input.a] == {n}")),
+        number.prop_map(|n| format!("count([y | some y in input.list; y > {n}]) > 1")),
+        select(vec!["r0", "not r0", "s0[1]", "f(input.a)", "not f(input.b)", "count(s0) > 1", "o0.k == 1"])
+            .prop_map(ToOwned::to_owned),
+    ]
+}
+
+fn body() -> impl Strategy<Value = String> {
+    prop::collection::vec(condition(), 1..3)
+        .prop_map(|conditions| format!("if {{ {} }}", conditions.join("; ")))
+}
+
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        (0..3_u8).prop_map(|n| n.to_string()),
+        select(vec![
+            "true",
+            "false",
+            "null",
+            "input.a",
+            "input.b",
+            "[input.a, 1]",
+            "{\"k\": input.c}",
+            "{x | some x in input.list}",
+            "{x: i | some i, x in input.list}",
+            "count(input.list)",
+            "s0",
+            "o0",
+        ])
+        .prop_map(ToOwned::to_owned),
+    ]
+}
+
+/// A definition of the rule with this name.
+fn rule(name: &'static str) -> impl Strategy<Value = String> {
+    let end = prop_oneof![
+        3 => Just(String::new()),
+        1 => (value(), body()).prop_map(|(value, body)| format!(" else := {value} {body}")),
+    ];
+    (value(), body(), end).prop_map(move |(value, body, end)| format!("{name} := {value} {body}{end}\n"))
+}
+
+/// A policy: `r0`, `s0`, `o0` and `f` refer to nothing but input and data, all others to them.
+fn policy() -> impl Strategy<Value = String> {
+    let rules = |name| prop::collection::vec(rule(name), 1..4).prop_map(|rules| rules.concat());
+    let default = prop_oneof![Just(""), Just("default r1 := 7\n")];
+    (default, rules("r1"), rules("r2"), 0..3_u8, 0..3_u8).prop_map(|(default, r1, r2, m, n)| {
+        format!(
+            "package p\n\
+             r0 if input.a == {m}\n\
+             s0 contains x if {{ some x in input.list; x >= {n} }}\n\
+             s0 contains {m} if input.b\n\
+             o0.k := {n} if input.c\n\
+             o0.l := [{n}]\n\
+             f(x) := true if x > {n}\n\
+             f(x) := false if x == {m}\n\
+             {default}{r1}{r2}"
+        )
+    })
+}
+
+fn input() -> impl Strategy<Value = String> {
+    let field = prop_oneof![
+        select(vec!["null", "true", "false"]).prop_map(ToOwned::to_owned),
+        (0..4_u8).prop_map(|n| n.to_string()),
+    ];
+    let list = prop::collection::vec(0..4_u8, 0..4).prop_map(|list| format!("{list:?}"));
+    let fields = prop::collection::btree_map(select(vec!["a", "b", "c"]), field, 0..4);
+    (fields, prop::option::of(list)).prop_map(|(mut fields, list)| {
+        fields.extend(list.map(|list| ("list", list)));
+        let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name:?}: {value}")).collect();
+        format!("{{{}}}", fields.join(", "))
+    })
+}
+
+/// What the interpreter answers to the same question, in the same form as [`ask`].
+fn interpret(text: &str, data: &Data, rule: &str, input: &str) -> String {
+    let modules = [Module::new("p", text)];
+    let limits = Limits::default();
+    let engine = compiler::engine(&modules, &compiler::places(&modules), &limits).unwrap();
+    let mut engine = interpreter::with_data(engine, &data.to_value()).unwrap();
+    engine.set_input(from_json(input.as_bytes(), 64).unwrap());
+    match interpreter::value(&mut engine, &format!("data.p.{rule}")) {
+        Ok(Value::Undefined) => "undefined".to_owned(),
+        Ok(value) => String::from_utf8(to_json(&value, 1 << 20).unwrap()).unwrap(),
+        Err(error) => error.code().to_owned(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn machine_and_interpreter_agree(text in policy(), inputs in prop::collection::vec(input(), 4)) {
+        let data = Data::from_documents([("d/table", "[0, 1, 2]")], &Limits::default()).unwrap();
+        let Ok(program) = compile(&[("p", &text)]) else { return Ok(()) };
+        let snapshot = Snapshot::new(Arc::new(program), &data).unwrap();
+        for input in &inputs {
+            for rule in ["r1", "r2", "s0"] {
+                let machine = ask(&snapshot, &format!("p/{rule}"), input);
+                prop_assert_eq!(machine, interpret(&text, &data, rule, input), "{} {}\n{}", rule, input, &text);
+            }
+        }
+    }
+}
