@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cms_core::store::{Capabilities, StoreResult};
+use cms_core::store::Capabilities;
 use cms_core::testing::store_conformance::{Case, Factory, cases};
 use cms_store::Registry;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -58,6 +58,6 @@ fn url(scheme: &str, place: &std::path::Path) -> String {
 fn factory(url: String) -> Factory {
     Arc::new(move || {
         let url = url.clone();
-        Box::pin(async move { StoreResult::Ok(cms_store::open(&url).await?) })
+        Box::pin(async move { cms_store::open(&url).await })
     })
 }

@@ -4,13 +4,13 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::StreamExt;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
-use super::{Entry, Revision, Store};
+use super::{Entry, Event, Revision, Store};
 use crate::error::Result;
 
 /// How many shards of keys are told apart when a read races with a change.
@@ -23,6 +23,10 @@ const CAPACITY_BYTES: u64 = 64 * 1024 * 1024;
 pub struct Cached {
     entry: Option<Entry>,
     parsed: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+    /// The generation of the cache in which it was read.
+    generation: u64,
+    /// Whether it is certain that no change came between the reading and the keeping.
+    sure: AtomicBool,
 }
 
 impl Cached {
@@ -66,10 +70,12 @@ struct Inner {
     entries: Cache<Arc<str>, Arc<Cached>>,
     /// Counts the changes of a shard's keys: a read that began before a change must not be kept.
     epochs: Vec<AtomicU64>,
+    /// Counts how often everything was forgotten.
+    generation: AtomicU64,
     /// The last revision that the watch has delivered.
     seen: AtomicU64,
     /// Whether the watch stands; without it nothing is kept.
-    live: std::sync::atomic::AtomicBool,
+    live: AtomicBool,
 }
 
 impl ReadCache {
@@ -86,8 +92,9 @@ impl ReadCache {
             store,
             entries,
             epochs: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
+            generation: AtomicU64::new(0),
             seen: AtomicU64::new(0),
-            live: std::sync::atomic::AtomicBool::new(false),
+            live: AtomicBool::new(false),
         }))
     }
 
@@ -96,16 +103,21 @@ impl ReadCache {
     /// # Errors
     /// Whatever the store answers.
     pub async fn get(&self, key: &str) -> Result<Arc<Cached>> {
-        if let Some(cached) = self.0.entries.get(key) {
+        if let Some(cached) = self.peek(key) {
             return Ok(cached);
         }
+        let generation = self.0.generation.load(Ordering::SeqCst);
         let epoch = self.epoch(key).load(Ordering::SeqCst);
         let entry = self.0.store.get(key).await?;
-        let cached = Arc::new(Cached { entry, parsed: Mutex::new(None) });
+        let sure = AtomicBool::new(false);
+        let cached = Arc::new(Cached { entry, parsed: Mutex::new(None), generation, sure });
         if self.0.live.load(Ordering::SeqCst) {
             self.0.entries.insert(Arc::from(key), cached.clone());
-            // A change between the read and the insert has raised the epoch: take it out again.
-            if self.epoch(key).load(Ordering::SeqCst) != epoch {
+            // A change since the reading has raised the epoch. One that comes from now on finds the
+            // entry in its place and removes it.
+            if self.epoch(key).load(Ordering::SeqCst) == epoch {
+                cached.sure.store(true, Ordering::SeqCst);
+            } else {
                 self.0.entries.invalidate(key);
             }
         }
@@ -114,7 +126,10 @@ impl ReadCache {
 
     /// What is remembered of a key, without asking the store.
     pub fn peek(&self, key: &str) -> Option<Arc<Cached>> {
-        self.0.entries.get(key)
+        let cached = self.0.entries.get(key)?;
+        let valid = cached.sure.load(Ordering::SeqCst)
+            && cached.generation == self.0.generation.load(Ordering::SeqCst);
+        valid.then_some(cached)
     }
 
     /// Forgets a key.
@@ -125,9 +140,7 @@ impl ReadCache {
 
     /// Forgets everything.
     pub fn clear(&self) {
-        for epoch in &self.0.epochs {
-            epoch.fetch_add(1, Ordering::SeqCst);
-        }
+        self.0.generation.fetch_add(1, Ordering::SeqCst);
         self.0.entries.invalidate_all();
     }
 
@@ -136,34 +149,25 @@ impl ReadCache {
         self.0.seen.load(Ordering::SeqCst)
     }
 
-    /// Follows the store's changes until the watch ends; the caller starts it again. While it does
-    /// not run, nothing is kept. Calls `on_event` for every changed key.
+    /// Follows the store's changes after a revision until the watch ends or the future is dropped;
+    /// the caller starts it again. While it does not run, nothing is kept. Calls `on_event` for
+    /// every changed key.
     ///
     /// # Errors
     /// What ended the watch.
-    pub async fn follow(&self, on_event: impl Fn(&super::Event, Revision) + Send) -> Result<()> {
-        self.clear();
-        let after = self.0.store.revision().await?;
+    pub async fn follow(&self, after: Revision, on_event: impl Fn(&Event, Revision) + Send) -> Result<()> {
         let mut changes = self.0.store.watch("", after).await?;
-        self.clear();
         self.0.seen.store(after, Ordering::SeqCst);
-        self.0.live.store(true, Ordering::SeqCst);
-        let ended = loop {
-            match changes.next().await {
-                Some(Ok(batch)) => {
-                    for event in &batch.events {
-                        self.invalidate(&event.key);
-                        on_event(event, batch.revision);
-                    }
-                    self.0.seen.store(batch.revision, Ordering::SeqCst);
-                }
-                Some(Err(error)) => break Err(error.into()),
-                None => break Ok(()),
+        let _live = Live::begin(self);
+        while let Some(batch) = changes.next().await {
+            let batch = batch?;
+            for event in &batch.events {
+                self.invalidate(&event.key);
+                on_event(event, batch.revision);
             }
-        };
-        self.0.live.store(false, Ordering::SeqCst);
-        self.clear();
-        ended
+            self.0.seen.store(batch.revision, Ordering::SeqCst);
+        }
+        Ok(())
     }
 
     fn epoch(&self, key: &str) -> &AtomicU64 {
@@ -174,3 +178,25 @@ impl ReadCache {
         self.0.epochs.get(shard).unwrap_or(&self.0.seen)
     }
 }
+
+/// The time in which the watch stands and entries are kept; also ends when the follower is dropped.
+struct Live<'c>(&'c ReadCache);
+
+impl<'c> Live<'c> {
+    fn begin(cache: &'c ReadCache) -> Self {
+        // Reads that began before the watch are of an earlier generation from here on.
+        cache.clear();
+        cache.0.live.store(true, Ordering::SeqCst);
+        Self(cache)
+    }
+}
+
+impl Drop for Live<'_> {
+    fn drop(&mut self) {
+        self.0.0.live.store(false, Ordering::SeqCst);
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,9 @@ use crate::auth::Authorized;
 use crate::error::Result;
 use crate::ids::ProjectId;
 
+/// How many changes a subscriber may lag behind.
+const CHANGES_KEPT: usize = 4096;
+
 /// The store and the cache in front of it. Only this crate's plumbing reads it directly.
 #[derive(Debug, Clone)]
 pub struct Db {
@@ -36,7 +39,7 @@ impl Db {
     /// Puts a cache before a store.
     pub fn new(store: Arc<dyn Store>) -> Self {
         let cache = ReadCache::new(store.clone());
-        let (changes, _) = tokio::sync::broadcast::channel(4096);
+        let (changes, _) = tokio::sync::broadcast::channel(CHANGES_KEPT);
         Self { store, cache, changes }
     }
 
@@ -56,26 +59,48 @@ impl Db {
         self.cache.seen()
     }
 
-    /// Keeps the cache fresh until the store goes away for good; restarts the watch when it ends.
+    /// Keeps the cache fresh until it is dropped; starts the watch again when it ends, where it was.
     pub async fn follow(&self) {
+        let mut reached = None;
         loop {
-            let changes = self.changes.clone();
-            let followed = self
-                .cache
-                .follow(move |event: &Event, revision| {
-                    let value = event.entry.as_ref().map(|entry| entry.value.clone());
-                    // Nobody listening is no error.
-                    let _ = changes.send(Arc::new(Change { key: event.key.clone(), value, revision }));
-                })
-                .await;
-            if let Err(error) = followed {
-                tracing::warn!(%error, "the watch on the store ended; starting it again");
-            }
+            let ended = self.follow_once(&mut reached).await;
+            tracing::warn!(error = ?ended.err(), "the watch on the store ended; starting it again");
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     }
 
-    /// Hears of every change, from this process and others, after the cache has.
+    async fn follow_once(&self, reached: &mut Option<Revision>) -> Result<()> {
+        let start = match *reached {
+            Some(revision) => revision,
+            None => {
+                let present = self.store.revision().await?;
+                // Only now: whoever reads afresh because of this misses nothing of what follows.
+                self.tell_of_a_gap();
+                present
+            }
+        };
+        let followed = self
+            .cache
+            .follow(start, |event: &Event, revision| {
+                let value = event.entry.as_ref().map(|entry| entry.value.clone());
+                // Nobody listening is no error.
+                let _ = self.changes.send(Arc::new(Change { key: event.key.clone(), value, revision }));
+            })
+            .await;
+        let forgotten = followed.as_ref().is_err_and(|error| error.code() == "compacted");
+        *reached = (!forgotten).then(|| self.cache.seen().max(start));
+        followed
+    }
+
+    /// Lets every subscriber lag, which tells it that it has missed something.
+    fn tell_of_a_gap(&self) {
+        for _ in 0..=CHANGES_KEPT {
+            let _ = self.changes.send(Arc::new(Change { key: String::new(), value: None, revision: 0 }));
+        }
+    }
+
+    /// Hears of every change, from this process and others, after the cache has. Whoever lags, be it
+    /// because the history was forgotten, must read afresh.
     pub(crate) fn subscribe(&self) -> tokio::sync::broadcast::Receiver<Arc<Change>> {
         self.changes.subscribe()
     }

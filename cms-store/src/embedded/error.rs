@@ -30,6 +30,9 @@ pub(super) fn from_sqlite(error: Error) -> StoreError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             (StoreErrorKind::Unavailable, "another process holds the store for too long: try again")
         }
+        _ if no_shared_memory(&error) => {
+            (StoreErrorKind::Full, "the disk has no room for the memory that processes share: make room")
+        }
         Some(ErrorCode::DiskFull) => {
             (StoreErrorKind::Full, "the disk is full: make room, writes go on by themselves")
         }
@@ -63,6 +66,10 @@ fn code(error: &Error) -> Option<ErrorCode> {
         Error::SqliteFailure(failure, _) => Some(failure.code),
         _ => None,
     }
+}
+
+fn no_shared_memory(error: &Error) -> bool {
+    matches!(error, Error::SqliteFailure(failure, _) if failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
 }
 
 /// Hands one outcome to several callers: the text and the kind, without the cause.

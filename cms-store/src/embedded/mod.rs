@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod leases;
 mod readers;
+mod reserve;
 mod row;
 mod schema;
 mod store;

@@ -97,11 +97,11 @@ fn identify(conn: &Connection, config: &EmbeddedConfig) -> StoreResult<()> {
     let read = |sql: &str| {
         conn.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|error| unreadable(error, config))
     };
-    let application = read("PRAGMA application_id")?;
-    if application == 0 && read("SELECT count(*) FROM sqlite_schema")? == 0 {
-        return create(conn).map_err(|error| unreadable(error, config));
+    // The tables first: whoever makes them writes the number in the same transaction.
+    if read("SELECT count(*) FROM sqlite_schema")? == 0 && read("PRAGMA application_id")? == 0 {
+        create(conn).map_err(|error| unreadable(error, config))?;
     }
-    if application != APPLICATION_ID {
+    if read("PRAGMA application_id")? != APPLICATION_ID {
         let text = format!("`{shown}` belongs to another program: choose an empty directory");
         return Err(fail(StoreErrorKind::Unsupported, text));
     }

@@ -14,6 +14,7 @@ use super::check::{check, check_rows};
 use super::config::EmbeddedConfig;
 use super::error::{NAME, fail, from_sqlite};
 use super::readers::{self, Readers};
+use super::reserve;
 use super::schema::{prepare, present};
 use super::watch::{self, Hub};
 use super::writer::{Done, Work, Writer};
@@ -33,24 +34,27 @@ impl EmbeddedStore {
     /// `Unsupported` for a file of another program or a newer format, `Corrupt` for a damaged one
     /// (neither is changed), `Unavailable` for one that cannot be opened.
     pub fn open(config: EmbeddedConfig) -> StoreResult<Self> {
-        prepare(&config)?;
+        let opened = match Self::open_once(&config) {
+            Err(error) if error.kind() == StoreErrorKind::Full && reserve::give_up(&config) => {
+                tracing::warn!(%error, "the disk is full: opening the store in the room that was kept for this");
+                Self::open_once(&config)
+            }
+            opened => opened,
+        };
+        opened.inspect(|_| reserve::keep(&config))
+    }
+
+    fn open_once(config: &EmbeddedConfig) -> StoreResult<Self> {
+        prepare(config)?;
         let readers = Readers::new(config.clone());
         readers.read(|conn| {
-            let size: i64 = conn
-                .query_row(
-                    "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
-                    [],
-                    |row| row.get(0),
-                )
-                .map_err(from_sqlite)?;
-            if u64::try_from(size).is_ok_and(|size| size <= config.check_bytes) {
-                check_rows(conn)
-            } else {
-                Ok(())
-            }
+            let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+            let size: i64 = conn.query_row(sql, [], |row| row.get(0)).map_err(from_sqlite)?;
+            let small = u64::try_from(size).is_ok_and(|size| size <= config.check_bytes);
+            if small { check_rows(conn) } else { Ok(()) }
         })?;
         let hub = Arc::new(Hub::default());
-        let writer = Writer::start(config, hub.clone())?;
+        let writer = Writer::start(config.clone(), hub.clone())?;
         Ok(Self { writer, readers, hub })
     }
 

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::{join_all, try_join_all};
 
 use super::{Factory, Failure, Verdict, commit, ensure, equal, put, read, refused};
-use crate::store::{Durability, Range, Store, StoreErrorKind, Transaction};
+use crate::store::{Durability, Range, StoreErrorKind, Transaction};
 
 pub(super) async fn all_operations_share_one_revision(factory: Factory) -> Verdict {
     let store = factory().await?;

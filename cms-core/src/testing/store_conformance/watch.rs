@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::{try_join, try_join_all};
 
 use super::{Factory, Failure, Verdict, commit, ensure, equal, put, read, refused, within};
-use crate::store::{Batch, Revision, Store, StoreErrorKind, Transaction, WatchStream};
+use crate::store::{Batch, Revision, StoreErrorKind, Transaction, WatchStream};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
