@@ -188,6 +188,13 @@ impl Cms {
         Ok(report)
     }
 
+    /// Opens the audit sinks beside the store anew, after their files were rotated.
+    pub async fn reopen_sinks(&self) {
+        if let Err(error) = self.0.kit.audit.reopen().await {
+            tracing::warn!(%error, "an audit sink could not be opened anew");
+        }
+    }
+
     /// Ends what runs beside requests and waits for it, at most 10 s. Use nothing of it afterwards.
     pub async fn shutdown(&self) {
         self.0.stop.cancel();

@@ -27,6 +27,8 @@ use record::{META, OffboardedRecord, ProjectRecord, grant_key};
 pub const MAX_PROJECTS: usize = 100_000;
 /// How many members a project has at most.
 pub const MAX_MEMBERS: usize = 1_000;
+/// How many look-ups one transaction removes.
+const TIDYING: usize = 200;
 /// How often a change is tried again when others change the project at the same time.
 const ATTEMPTS: usize = 16;
 
@@ -137,23 +139,28 @@ impl Projects {
         }
         let scope = self.kit.scope(&proof);
         for _ in 0..ATTEMPTS {
-            let (report, change) = self.offboarding(ctx, &proof, &scope).await?;
+            let (report, change, tidying) = self.offboarding(ctx, &proof, &scope).await?;
             if let Outcome::Committed { .. } = self.kit.commit(ctx, NewRecord::of(&proof), change).await? {
+                // What is left are look-ups that lead nowhere any more.
+                for change in tidying {
+                    self.kit.db.commit(change).await?;
+                }
                 return Ok(report);
             }
         }
         Err(Error::conflict("too_many_writers", "others keep changing this project; try again"))
     }
 
+    /// The report, the change that offboards, and what tidies up behind it.
     async fn offboarding(
         &self,
         ctx: &RequestContext,
         proof: &Authorized,
         scope: &Scope,
-    ) -> Result<(OffboardedProject, Transaction)> {
+    ) -> Result<(OffboardedProject, Transaction, Vec<Transaction>)> {
         let project = proof.project();
         let (entry, _) = read_project(scope).await?;
-        let keys = self.names(scope, "key/").await?;
+        let (mut tidying, keys_revoked) = self.keys.offboard(project).await?;
         let members = self.names(scope, "member/").await?;
         let secrets = self.names(scope, "sec/").await?;
         let documents = match scope.fresh(CURRENT_SET).await? {
@@ -161,28 +168,24 @@ impl Projects {
             None => 0,
         };
         let gone = OffboardedRecord { v: 1, time: self.kit.now(), author: ctx.principal.to_string() };
-        let mut change = Transaction::new()
+        let change = Transaction::new()
             .when(Condition::as_read(&scope.key(META), Some(&entry)))
             .put(format!("sys/offboarded/{project}"), encode(&gone)?)
             .delete_prefix(scope.key(""))
             .and(self.kit.barrier.destroy_project_key(project));
-        // Look-up entries outside of the project's prefix: few enough, since both are under a quota;
-        // the ones that a transaction has no room for are dead without the record they point to.
-        for id in keys.iter().take(200) {
-            change = change.delete(format!("auth/key/{id}"));
-        }
-        for user in members.iter().take(200) {
-            change = change.delete(grant_key(user, project.as_str()));
+        for users in members.chunks(TIDYING) {
+            let grants = users.iter().map(|user| grant_key(user, project.as_str()));
+            tidying.push(grants.fold(Transaction::new(), Transaction::delete));
         }
         let report = OffboardedProject {
             project: project.to_string(),
-            keys_revoked: keys.len() as u64,
+            keys_revoked,
             members_removed: members.len() as u64,
             secrets_destroyed: secrets.len() as u64,
             documents_removed: documents,
             data_key_destroyed: true,
         };
-        Ok((report, change))
+        Ok((report, change, tidying))
     }
 
     /// Every name under a relative prefix.

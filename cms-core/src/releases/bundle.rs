@@ -23,7 +23,7 @@ use crate::releases::activate::environment_key;
 use crate::store::Scope;
 
 /// The longest wait of a long poll.
-pub const MAX_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// A bundle, or that nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]

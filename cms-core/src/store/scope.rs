@@ -4,8 +4,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::{
     Cached, Entry, Event, Outcome, Page, Range, ReadCache, Revision, Store, StoreResult, Transaction,
 };
@@ -26,13 +24,12 @@ pub struct Db {
 
 /// A change that other parts of the process may wait for.
 #[derive(Debug, Clone)]
-pub struct Change {
+pub(crate) struct Change {
     /// The key.
-    pub key: String,
-    /// The value, if the key still exists.
-    pub value: Option<Bytes>,
+    pub(crate) key: String,
     /// The revision of the change.
-    pub revision: Revision,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests of the cache tell changes apart by it"))]
+    pub(crate) revision: Revision,
 }
 
 impl Db {
@@ -82,9 +79,8 @@ impl Db {
         let followed = self
             .cache
             .follow(start, |event: &Event, revision| {
-                let value = event.entry.as_ref().map(|entry| entry.value.clone());
                 // Nobody listening is no error.
-                let _ = self.changes.send(Arc::new(Change { key: event.key.clone(), value, revision }));
+                let _ = self.changes.send(Arc::new(Change { key: event.key.clone(), revision }));
             })
             .await;
         let forgotten = followed.as_ref().is_err_and(|error| error.code() == "compacted");
@@ -95,7 +91,7 @@ impl Db {
     /// Lets every subscriber lag, which tells it that it has missed something.
     fn tell_of_a_gap(&self) {
         for _ in 0..=CHANGES_KEPT {
-            let _ = self.changes.send(Arc::new(Change { key: String::new(), value: None, revision: 0 }));
+            let _ = self.changes.send(Arc::new(Change { key: String::new(), revision: 0 }));
         }
     }
 

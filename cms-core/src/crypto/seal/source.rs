@@ -20,7 +20,7 @@ use crate::sensitive::Sensitive;
 /// Where a seal key is read from.
 #[derive(Debug, Clone)]
 pub enum KeySource {
-    /// A file that only its owner can read (mode 0600 or stricter).
+    /// A file that only its owner can write; one that others can read is taken with a warning.
     File(PathBuf),
     /// An environment variable. It stays readable for the process's owner as long as the process
     /// lives; prefer a file or a credential.
@@ -91,9 +91,9 @@ fn credential_path(name: &str) -> Result<PathBuf> {
     }
 }
 
-/// Reads a small regular file that grants none of the `lax` permissions. Credentials are checked for
-/// strangers only: systemd grants the service's user access by an access list, which shows as the
-/// group's.
+/// Reads a small regular file that only its owner can write, and warns if it grants any of the `lax`
+/// permissions. Credentials are checked for strangers only: systemd grants the service's user access
+/// by an access list, which shows as the group's.
 fn read_file(path: &Path, lax: u32) -> Result<zeroize::Zeroizing<Vec<u8>>> {
     let shown = path.display();
     let failed =
@@ -105,13 +105,19 @@ fn read_file(path: &Path, lax: u32) -> Result<zeroize::Zeroizing<Vec<u8>>> {
     }
     let mut file = File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.mode() & 0o777;
-    if mode & lax != 0 {
+    if mode & 0o022 != 0 {
         return Err(Error::new(
             ErrorKind::Sealed,
             "seal_key_exposed",
-            format!("the seal key `{shown}` has mode {mode:04o}, so that others than its owner can read it"),
+            format!(
+                "the seal key `{shown}` has mode {mode:04o}, so that others than its owner can replace it"
+            ),
         )
-        .with_hint(format!("run `chmod 600 {shown}`; if others could read it until now, make a new key")));
+        .with_hint(format!("run `chmod 600 {shown}`, and make sure that it is still your key")));
+    }
+    // Many images and mounts can only give a file to everybody: said loudly, but no reason to stop.
+    if mode & lax != 0 {
+        tracing::warn!(path = %shown, mode = format!("{mode:04o}"), "others than its owner can read the seal key; run `chmod 600` on it");
     }
     let mut bytes = zeroize::Zeroizing::new(vec![0; usize::try_from(MAX_FILE_BYTES).unwrap_or(0)]);
     let mut length = 0;
@@ -187,15 +193,17 @@ mod tests {
     }
 
     #[test]
-    fn files_that_others_can_read_are_refused() {
-        for mode in [0o640, 0o604, 0o644, 0o660, 0o601] {
+    fn files_that_others_can_write_are_refused() {
+        for mode in [0o620, 0o602, 0o622, 0o660, 0o666] {
             let (_kept, source) = file_with(&KEY, mode);
             let error = source.read().unwrap_err();
             assert_eq!(error.code(), "seal_key_exposed", "{mode:o}");
             assert!(error.hint().unwrap().contains("chmod 600"));
         }
-        let (_kept, source) = file_with(&KEY, 0o400);
-        assert!(source.read().is_ok());
+        for mode in [0o400, 0o600, 0o644] {
+            let (_kept, source) = file_with(&KEY, mode);
+            assert!(source.read().is_ok(), "{mode:o}");
+        }
     }
 
     #[test]
