@@ -56,6 +56,21 @@ pub struct Evaluated {
     pub hint: Option<String>,
 }
 
+impl Evaluated {
+    /// Whether the answer permits something: it is `true`, or an object whose `allow` is `true`.
+    /// Everything else, and everything undefined, does not.
+    pub fn is_allowed(&self) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Verdict {
+            allow: bool,
+        }
+        self.result.as_ref().is_some_and(|result| {
+            let text = result.get();
+            text == "true" || serde_json::from_str::<Verdict>(text).is_ok_and(|verdict| verdict.allow)
+        })
+    }
+}
+
 impl Decisions {
     pub(crate) fn new(kit: Kit, artifacts: Artifacts) -> Self {
         Self { kit, artifacts }
