@@ -3,5 +3,10 @@
 
 pub mod cli;
 pub mod http;
+pub mod listen;
+pub mod settings;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tls;
 
 pub use http::{Options, router};
