@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use cms_core::clock::Timestamp;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -122,6 +123,17 @@ pub(crate) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
     let certificates = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
     let chain: Vec<_> = certificates.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
     if chain.is_empty() { Err("there is no certificate in it".to_owned()) } else { Ok(chain) }
+}
+
+/// When the first certificate of a PEM file ends.
+///
+/// # Errors
+/// Why it cannot be told.
+pub(crate) fn expiry(path: &Path) -> Result<Timestamp, String> {
+    let chain = chain(path)?;
+    let own = chain.first().ok_or("there is no certificate in it")?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(own).map_err(|error| error.to_string())?;
+    Ok(Timestamp::from_millis(certificate.validity().not_after.timestamp().saturating_mul(1000)))
 }
 
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,8 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
-use cms_core::Error;
+use cms_core::auth::Principal;
+use cms_core::{Error, RequestContext};
 use futures_util::FutureExt;
 use tower::{Layer, Service};
 
@@ -28,6 +29,7 @@ use super::super::address::{self, Origin};
 use super::super::extract::{check_raw_path, drain};
 use super::super::problem::Problem;
 use super::super::state::AppState;
+use super::limiter::Allowance;
 use super::metrics::Slot;
 use super::request_id::X_REQUEST_ID;
 
@@ -37,6 +39,8 @@ const MAX_URI_BYTES: usize = 8 * 1024;
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// How many headers a request may have.
 const MAX_HEADERS: usize = 100;
+/// How long a verification of the whole trail may take.
+const VERIFY_TIME: Duration = Duration::from_secs(600);
 /// Bodies past this size are read on when no handler wants them.
 const DRAIN_FROM: u64 = 32 * 1024;
 
@@ -47,6 +51,27 @@ pub(crate) struct RequestInfo {
     pub(crate) id: Arc<str>,
     /// Where the request comes from.
     pub(crate) origin: Origin,
+    /// Where to note what the caller has left, if answers are to tell.
+    pub(crate) allowance: Option<Arc<OnceLock<Allowance>>>,
+}
+
+impl RequestInfo {
+    /// The address that limits and records speak of.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.origin.address
+    }
+
+    /// The context of a request by this principal.
+    pub(crate) fn context(&self, principal: Arc<Principal>) -> RequestContext {
+        RequestContext { principal, request_id: self.id.clone(), address: self.address() }
+    }
+}
+
+impl Default for RequestInfo {
+    /// For a request that has not passed the front: nothing is known of it.
+    fn default() -> Self {
+        Self { id: Arc::from("unknown"), origin: Origin::default(), allowance: None }
+    }
 }
 
 /// Puts the front around a router.
@@ -91,7 +116,7 @@ impl Service<Request> for Front {
         };
         keep_reading(&mut request);
         request.extensions_mut().insert(exchange.info.clone());
-        let limit = time_limit(&self.state, request.headers());
+        let limit = time_limit(&self.state, &request);
         let answering = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         Box::pin(async move {
             let response = match tokio::time::timeout(limit, answering).await {
@@ -121,7 +146,11 @@ impl Exchange {
         let origin = address::origin(peer, request.headers(), &state.options().trusted_proxies);
         Self {
             state: state.clone(),
-            info: RequestInfo { id: state.request_ids().of(request.headers()), origin },
+            info: RequestInfo {
+                id: state.request_ids().of(request.headers()),
+                origin,
+                allowance: state.options().caller_per_minute.map(|_| Arc::default()),
+            },
             started: Instant::now(),
             method: request.method().clone(),
             uri: request
@@ -159,6 +188,9 @@ impl Exchange {
         headers
             .entry(CONTENT_SECURITY_POLICY)
             .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+        if let Some(allowance) = self.info.allowance.as_ref().and_then(|noted| noted.get()) {
+            allowance.write(headers);
+        }
         if self.state.options().strict_transport {
             headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
         }
@@ -229,9 +261,12 @@ pub(crate) fn waits(headers: &HeaderMap) -> Option<u64> {
         .find_map(|part| part.trim().strip_prefix("wait=")?.trim_matches('"').parse().ok())
 }
 
-fn time_limit(state: &AppState, headers: &HeaderMap) -> Duration {
+fn time_limit(state: &AppState, request: &Request) -> Duration {
     let options = state.options();
-    match waits(headers) {
+    if request.uri().path().ends_with("/-/verify") {
+        return VERIFY_TIME;
+    }
+    match waits(request.headers()) {
         None => options.request_time,
         Some(seconds) => options.request_time + Duration::from_secs(seconds).min(options.wait_time),
     }
@@ -296,12 +331,4 @@ fn timed_out(limit: Duration) -> Problem {
         limit.as_secs()
     );
     Problem::busy("timed_out", detail)
-}
-
-/// The address of the caller, as far as it is known.
-impl RequestInfo {
-    /// The address that limits and records speak of.
-    pub(crate) fn address(&self) -> Option<IpAddr> {
-        self.origin.address
-    }
 }
