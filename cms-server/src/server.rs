@@ -129,7 +129,8 @@ impl Server {
 /// # Errors
 /// If the store cannot be opened.
 pub async fn builder(url: &str, seal: Arc<dyn Seal>) -> Result<CmsBuilder, StartError> {
-    let store = cms_store::open(url).await.map_err(|source| StartError::Store { url: url.to_owned(), source })?;
+    let store =
+        cms_store::open(url).await.map_err(|source| StartError::Store { url: url.to_owned(), source })?;
     Ok(Cms::builder(store, seal))
 }
 

@@ -146,7 +146,13 @@ impl Idempotency {
     }
 
     /// Writes a record if the key is as it was read; answers the entry, or `None` after a conflict.
-    async fn write(&self, key: &str, read: Option<&Entry>, version: u64, record: &Record) -> Result<Option<Entry>> {
+    async fn write(
+        &self,
+        key: &str,
+        read: Option<&Entry>,
+        version: u64,
+        record: &Record,
+    ) -> Result<Option<Entry>> {
         let value = self.kit.barrier.seal(&ProjectId::platform(), key, version, &record.to_bytes()?).await?;
         let lease = self.lease().await?;
         let put = Operation::Put { key: key.to_owned(), value: value.clone(), lease: Some(lease) };

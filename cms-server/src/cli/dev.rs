@@ -74,7 +74,8 @@ pub(crate) async fn run(args: DevArgs, app: &App) -> Result<(), Failure> {
 /// The address, if it is this machine's own: whoever reaches a dev server can have everything in it.
 fn loopback(text: &str) -> Result<SocketAddr, Failure> {
     let known = text.to_socket_addrs().ok().and_then(|mut found| found.next());
-    let address = known.ok_or_else(|| wrong(format!("`{text}` is no address with a port, such as `{DEFAULT_LISTEN}`")))?;
+    let address = known
+        .ok_or_else(|| wrong(format!("`{text}` is no address with a port, such as `{DEFAULT_LISTEN}`")))?;
     if address.ip().is_loopback() {
         return Ok(address);
     }
@@ -94,7 +95,8 @@ impl Home {
     fn new(persist: Option<&Path>) -> Result<Self, Failure> {
         match persist {
             Some(path) => {
-                std::fs::create_dir_all(path).map_err(|error| failed(format!("`{}`: {error}", path.display())))?;
+                std::fs::create_dir_all(path)
+                    .map_err(|error| failed(format!("`{}`: {error}", path.display())))?;
                 Ok(Self { path: path.to_owned(), is_kept: true, _temporary: None })
             }
             None => {
@@ -123,17 +125,27 @@ impl Home {
         if !self.is_kept {
             return Ok(());
         }
-        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.token_file());
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(self.token_file());
         file.and_then(|mut file| writeln!(file, "{}", root.expose())).map_err(failed)
     }
 }
 
 /// Opens what is kept there, or makes a new installation; tells whether it is new.
-async fn open(home: &Home, wanted: Option<Sensitive<String>>) -> Result<(Cms, Sensitive<String>, bool), Failure> {
+async fn open(
+    home: &Home,
+    wanted: Option<Sensitive<String>>,
+) -> Result<(Cms, Sensitive<String>, bool), Failure> {
     let seal = Arc::new(DevSeal);
     if let Some(root) = home.known_token() {
         if wanted.is_some_and(|wanted| wanted.expose() != root.expose()) {
-            return Err(wrong("this directory was made with another root token").hint("leave `--root-token` out"));
+            return Err(
+                wrong("this directory was made with another root token").hint("leave `--root-token` out")
+            );
         }
         let cms = builder(&home.store(), seal).await.map_err(failed)?.build().await.map_err(failed)?;
         return Ok((cms, root, false));

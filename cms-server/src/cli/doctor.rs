@@ -26,7 +26,9 @@ const LATER_THAN: Timestamp = Timestamp::from_millis(1_760_000_000_000);
 
 /// Check an installation and say what to mend
 #[derive(Args)]
-#[command(after_help = "Exits with 1 if something is wrong.\n\nExample:\n  cms doctor --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key")]
+#[command(
+    after_help = "Exits with 1 if something is wrong.\n\nExample:\n  cms doctor --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key"
+)]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     place: Place,
@@ -86,14 +88,20 @@ fn clock() -> Finding {
     if now > LATER_THAN {
         right("clock", format!("it is {now}"))
     } else {
-        wrong("clock", format!("it is {now}, which cannot be"), "set the clock; run an NTP client such as chrony")
+        wrong(
+            "clock",
+            format!("it is {now}, which cannot be"),
+            "set the clock; run an NTP client such as chrony",
+        )
     }
 }
 
 fn seal(checked: &Checked) -> Finding {
     match checked.seal.read() {
         Ok(_) => right("seal key", String::from("it can be read, and only by its owner")),
-        Err(error) => wrong("seal key", error.to_string(), "make one with `cms init`, or restore it from your backup"),
+        Err(error) => {
+            wrong("seal key", error.to_string(), "make one with `cms init`, or restore it from your backup")
+        }
     }
 }
 
@@ -120,17 +128,26 @@ fn disk(store: &str) -> Option<Finding> {
     let about = rustix::fs::statvfs(existing).ok()?;
     let free = about.f_bavail.saturating_mul(about.f_frsize);
     let detail = format!("{} MiB are free at {}", free / 1024 / 1024, existing.display());
-    Some(if free < ROOM_BYTES { wrong("disk", detail, "make room, or move the store") } else { right("disk", detail) })
+    Some(if free < ROOM_BYTES {
+        wrong("disk", detail, "make room, or move the store")
+    } else {
+        right("disk", detail)
+    })
 }
 
 async fn installation(checked: Checked) -> Vec<Finding> {
     let builder = match builder(&checked.store, Arc::new(KeySeal::new(checked.seal))).await {
         Ok(builder) => builder,
-        Err(error) => return vec![wrong("store", error.to_string(), "check `store`; `cms init` makes a new one")],
+        Err(error) => {
+            return vec![wrong("store", error.to_string(), "check `store`; `cms init` makes a new one")];
+        }
     };
     match builder.build().await {
         Err(error) => {
-            let fix = error.hint().unwrap_or("run `cms init` for a new installation, or restore a backup").to_owned();
+            let fix = error
+                .hint()
+                .unwrap_or("run `cms init` for a new installation, or restore a backup")
+                .to_owned();
             vec![wrong("installation", error.to_string(), fix)]
         }
         Ok(cms) => {
@@ -144,8 +161,12 @@ async fn installation(checked: Checked) -> Vec<Finding> {
 async fn health(cms: &Cms) -> Vec<Finding> {
     let health = cms.health().await;
     let store = match &health.store_error {
-        None => right("store", format!("the {} store answers, at revision {}", health.store, health.revision)),
-        Some(error) => wrong("store", format!("the {} store does not answer: {error}", health.store), "see its log"),
+        None => {
+            right("store", format!("the {} store answers, at revision {}", health.store, health.revision))
+        }
+        Some(error) => {
+            wrong("store", format!("the {} store does not answer: {error}", health.store), "see its log")
+        }
     };
     vec![store, right("installation", format!("it opens with its seal (`{}`)", health.seal))]
 }

@@ -16,7 +16,9 @@ use crate::server::builder;
 
 /// Make a new installation
 #[derive(Args)]
-#[command(after_help = "Example:\n  cms init --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key")]
+#[command(
+    after_help = "Example:\n  cms init --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key"
+)]
 pub(crate) struct InitArgs {
     /// URL of the store, such as `embedded:/var/lib/cms`
     #[arg(long, env = "CMS_STORE", value_name = "URL")]

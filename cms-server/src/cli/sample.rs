@@ -28,7 +28,8 @@ const ACCESS: &str = r#"{
   "clearances": {"reader": "internal", "editor": "confidential", "owner": "restricted"}
 }
 "#;
-const SECRET_DATA: &str = r#"{"data": {"api_key": "sk-sample-0123456789abcdef", "organization": "acme"}, "message": "a sample"}"#;
+const SECRET_DATA: &str =
+    r#"{"data": {"api_key": "sk-sample-0123456789abcdef", "organization": "acme"}, "message": "a sample"}"#;
 
 /// Loads the sample; answers the text of its API key.
 ///

@@ -15,9 +15,11 @@ use crate::{hardening, telemetry};
 
 /// Run the server
 #[derive(Args)]
-#[command(after_help = "Every setting can stand in the file, in a variable (`CMS_STORE`, `CMS_SEAL_KEY_FILE`, …) or, \
+#[command(
+    after_help = "Every setting can stand in the file, in a variable (`CMS_STORE`, `CMS_SEAL_KEY_FILE`, …) or, \
     where there is one, in a flag; the later wins.\n\nExample:\n  cms init --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key\n  \
-    cms serve --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key --listen 0.0.0.0:7080")]
+    cms serve --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key --listen 0.0.0.0:7080"
+)]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     place: Place,

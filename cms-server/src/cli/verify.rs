@@ -17,7 +17,9 @@ use crate::server::builder;
 
 /// Check that everything stored decrypts, re-hashes and agrees
 #[derive(Args)]
-#[command(after_help = "Exits with 2 if something is wrong.\n\nExample:\n  cms verify --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key")]
+#[command(
+    after_help = "Exits with 2 if something is wrong.\n\nExample:\n  cms verify --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key"
+)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     place: Place,
@@ -62,4 +64,3 @@ fn words(report: &VerifyReport) -> String {
     };
     format!("checked {}\n{verdict}\n", counted.join(", "))
 }
-

@@ -48,7 +48,11 @@ pub fn openapi(options: &Options) -> utoipa::openapi::OpenApi {
     routes::table(options).1
 }
 
-fn assemble<S>(cms: Cms, options: Options, extend: impl FnOnce(Router<AppState>) -> Router<AppState>) -> Router<S>
+fn assemble<S>(
+    cms: Cms,
+    options: Options,
+    extend: impl FnOnce(Router<AppState>) -> Router<AppState>,
+) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {

@@ -206,7 +206,8 @@ async fn read(request: Request, state: &AppState, limit: usize) -> Result<Bytes,
     if packed { Ok(unpack(&bytes, limit)?) } else { Ok(bytes) }
 }
 
-async fn collect(mut body: Body, limit: usize, idle: Duration) -> Result<Bytes, Problem> {
+/// Collects a body of at most `limit` bytes that never pauses longer than `idle`.
+pub(crate) async fn collect(mut body: Body, limit: usize, idle: Duration) -> Result<Bytes, Problem> {
     let mut first = Bytes::new();
     let mut rest: Vec<u8> = Vec::new();
     let mut length = 0_usize;

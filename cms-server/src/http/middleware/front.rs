@@ -29,6 +29,7 @@ use super::super::address::{self, Origin};
 use super::super::extract::{check_raw_path, drain};
 use super::super::problem::Problem;
 use super::super::state::AppState;
+use super::idempotency::{is_asked, once, takes_key};
 use super::limiter::Allowance;
 use super::metrics::Slot;
 use super::request_id::X_REQUEST_ID;
@@ -117,16 +118,12 @@ impl Service<Request> for Front {
         keep_reading(&mut request);
         request.extensions_mut().insert(exchange.info.clone());
         let limit = time_limit(&self.state, &request);
-        let answering = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-        Box::pin(async move {
-            let response = match tokio::time::timeout(limit, answering).await {
-                Ok(Ok(Ok(response))) => response,
-                Ok(Err(_panic)) => panicked(&exchange.info.id).into_response(),
-                Err(_elapsed) => timed_out(limit).into_response(),
-            };
-            drop(slot);
-            Ok(exchange.end(response))
-        })
+        if exchange.is_once(request.headers()) {
+            let answering = once(self.state.clone(), exchange.info.clone(), self.inner.clone(), request);
+            return exchange.answer(slot, limit, answering.map(Ok));
+        }
+        let answering = self.inner.call(request);
+        exchange.answer(slot, limit, answering)
     }
 }
 
@@ -159,6 +156,28 @@ impl Exchange {
                 .map_or_else(|| request.uri().clone(), |uri| uri.0.clone()),
             route: request.extensions().get::<MatchedPath>().cloned(),
         }
+    }
+
+    /// Whether the request is to be run once for its key.
+    fn is_once(&self, headers: &HeaderMap) -> bool {
+        is_asked(headers) && self.route.as_ref().is_some_and(|route| takes_key(&self.method, route.as_str()))
+    }
+
+    /// Waits for the answer, but not for ever, and whatever becomes of the handler.
+    fn answer<F>(self, slot: Slot, limit: Duration, answering: F) -> Answering
+    where
+        F: Future<Output = Result<Response, Infallible>> + Send + 'static,
+    {
+        let answering = AssertUnwindSafe(answering).catch_unwind();
+        Box::pin(async move {
+            let response = match tokio::time::timeout(limit, answering).await {
+                Ok(Ok(Ok(response))) => response,
+                Ok(Err(_panic)) => panicked(&self.info.id).into_response(),
+                Err(_elapsed) => timed_out(limit).into_response(),
+            };
+            drop(slot);
+            Ok(self.end(response))
+        })
     }
 
     /// Writes problems, adds what every answer carries, counts and logs.

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
-use crate::http::extract::{Json, Query};
+use crate::http::extract::{Json, Params};
 use crate::http::problem::Answer;
 use crate::http::routes::queries::NoQuery;
 use crate::http::state::AppState;
@@ -24,7 +24,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 async fn list(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Query(query): Query<AuditQuery>,
+    Params(query): Params<AuditQuery>,
 ) -> Answer<Json<Page<Record>>> {
     Ok(Json(app.cms().audit().list(&ctx, &query).await?))
 }
@@ -35,7 +35,7 @@ async fn list(
 async fn verify(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Query(NoQuery {}): Query<NoQuery>,
+    Params(NoQuery {}): Params<NoQuery>,
 ) -> Answer<Json<AuditVerification>> {
     Ok(Json(app.cms().audit().verify(&ctx, &|_| {}).await?))
 }

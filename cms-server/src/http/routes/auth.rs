@@ -25,7 +25,11 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 /// Logs a user in.
 #[utoipa::path(post, path = "/auth/login", tag = "auth", request_body = Login, security(()),
     responses((status = 200, description = "The tokens of a new session", body = TokenPair)))]
-async fn login(State(app): State<AppState>, Stranger(ctx): Stranger, Json(login): Json<Login>) -> Answer<Json<TokenPair>> {
+async fn login(
+    State(app): State<AppState>,
+    Stranger(ctx): Stranger,
+    Json(login): Json<Login>,
+) -> Answer<Json<TokenPair>> {
     Ok(Json(app.cms().auth().sessions().login(&ctx, login).await?))
 }
 
@@ -56,6 +60,6 @@ async fn me(State(app): State<AppState>, Caller(ctx): Caller) -> Answer<Json<Me>
 /// Lists the public keys that verify access tokens.
 #[utoipa::path(get, path = "/auth/jwks", tag = "auth", security(()),
     responses((status = 200, description = "The keys", body = Jwks)))]
-async fn jwks(State(app): State<AppState>, Stranger(_): Stranger) -> Answer<Json<Jwks>> {
+async fn jwks(State(app): State<AppState>, _asked: Stranger) -> Answer<Json<Jwks>> {
     Ok(Json(app.cms().auth().jwks().await?))
 }

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
-use crate::http::extract::{Json, JsonText, LargeJsonText, Path};
+use crate::http::extract::{Json, JsonText, LargeJsonText, Segments};
 use crate::http::problem::Answer;
 use crate::http::state::AppState;
 
@@ -18,12 +18,12 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 }
 
 /// Asks one rule one question.
-#[utoipa::path(post, path = "/projects/{project}/decisions", tag = "decisions", request_body = Decide,
+#[utoipa::path(post, path = "/projects/{project}/decisions", tag = "decisions", request_body = Decide<'static>,
     responses((status = 200, description = "The decision", body = Decision)))]
 async fn decide(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
+    Segments((project,)): Segments<(ProjectId,)>,
     body: JsonText,
 ) -> Answer<Json<Decision>> {
     let ask: Decide<'_> = body.parse()?;
@@ -31,12 +31,12 @@ async fn decide(
 }
 
 /// Asks one rule many questions, all of one release.
-#[utoipa::path(post, path = "/projects/{project}/decisions/-/batch", tag = "decisions", request_body = DecideBatch,
+#[utoipa::path(post, path = "/projects/{project}/decisions/-/batch", tag = "decisions", request_body = DecideBatch<'static>,
     responses((status = 200, description = "The decisions, in order", body = DecisionBatch)))]
 async fn decide_batch(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
+    Segments((project,)): Segments<(ProjectId,)>,
     body: LargeJsonText,
 ) -> Answer<Json<DecisionBatch>> {
     let ask: DecideBatch<'_> = body.parse()?;

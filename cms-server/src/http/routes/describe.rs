@@ -7,9 +7,11 @@ use utoipa::openapi::path::{HttpMethod, Operation, Parameter, ParameterBuilder, 
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    Components, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, Required, ResponseBuilder,
+    Components, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder,
     SecurityRequirement,
 };
+
+use crate::http::middleware::idempotency::takes_key;
 
 /// The header of writes that expect a version.
 #[derive(IntoParams)]
@@ -53,7 +55,9 @@ pub(crate) fn describe(mut api: OpenApi) -> OpenApi {
         .title("CMS")
         .version("1")
         .description(Some("Policies, secrets, versioned documents, API keys and a provable audit trail."))
-        .license(Some(LicenseBuilder::new().name("Apache-2.0 OR MIT").identifier(Some("Apache-2.0 OR MIT")).build()))
+        .license(Some(
+            LicenseBuilder::new().name("Apache-2.0 OR MIT").identifier(Some("Apache-2.0 OR MIT")).build(),
+        ))
         .build();
     add_short_form(&mut api);
     let paths = std::mem::take(&mut api.paths.paths);
@@ -65,8 +69,12 @@ pub(crate) fn describe(mut api: OpenApi) -> OpenApi {
         api.paths.paths.insert(path, item);
     }
     let components = api.components.get_or_insert_with(Components::new);
-    components.add_security_scheme("bearer", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()));
-    components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))));
+    components.add_security_scheme(
+        "bearer",
+        SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),
+    );
+    components
+        .add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))));
     api.security = Some(vec![requirement("bearer"), requirement("key")]);
     api
 }
@@ -104,10 +112,10 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Ope
 fn complete(operation: &mut Operation, path: &str, method: HttpMethod) {
     let tag = operation.tags.as_ref().and_then(|tags| tags.first()).cloned().unwrap_or_default();
     operation.operation_id = operation.operation_id.take().map(|id| format!("{tag}_{id}"));
-    let mut parameters: Vec<Parameter> = path_parameters(path).collect();
+    let mut parameters: Vec<RefOr<Parameter>> = path_parameters(path).map(RefOr::T).collect();
     parameters.extend(operation.parameters.take().unwrap_or_default());
-    if method == HttpMethod::Post && operation.security.is_none() && tag != "opa" {
-        parameters.push(idempotency_key());
+    if method == HttpMethod::Post && takes_key(&axum::http::Method::POST, path) {
+        parameters.push(RefOr::T(idempotency_key()));
     }
     if !parameters.is_empty() {
         operation.parameters = Some(parameters);
@@ -115,7 +123,8 @@ fn complete(operation: &mut Operation, path: &str, method: HttpMethod) {
     let schema = if tag == "opa" { "OpaError" } else { "Problem" };
     let media_type = if tag == "opa" { "application/json" } else { "application/problem+json" };
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
-    let problem = ResponseBuilder::new().description("Why it was not done").content(media_type, content).build();
+    let problem =
+        ResponseBuilder::new().description("Why it was not done").content(media_type, content).build();
     operation.responses.responses.insert(String::from("default"), problem.into());
 }
 

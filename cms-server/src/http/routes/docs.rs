@@ -23,10 +23,15 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
     img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 /// The description that is served; known once all routes are.
-#[derive(Debug)]
 pub(crate) struct Description {
     api: OpenApi,
     text: Bytes,
+}
+
+impl std::fmt::Debug for Description {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Description").finish_non_exhaustive()
+    }
 }
 
 impl Description {

@@ -9,7 +9,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use cms_core::api::PageQuery;
-use cms_core::api::documents::{Document, DocumentContent, DocumentDiff, Kind, PutDocument, RollbackDocument};
+use cms_core::api::documents::{
+    Document, DocumentContent, DocumentDiff, Kind, PutDocument, RollbackDocument,
+};
 use cms_core::api::page::Page;
 use cms_core::ids::{Name, ProjectId};
 use cms_core::{Error, ErrorKind};
@@ -19,7 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
-use crate::http::extract::{ETag, Json, Preconditions, Query, RawBody};
+use crate::http::extract::{ETag, Json, Params, Preconditions, RawBody};
 use crate::http::problem::{Answer, Problem};
 use crate::http::reply::{made, tagged};
 use crate::http::routes::describe::IfMatch;
@@ -64,7 +66,8 @@ impl FromRequestParts<AppState> for Shelf {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let params = raw_params(parts, state).await?;
-        let project = named(&params, "project").map_or_else(|| Ok(ProjectId::platform()), ProjectId::parse)?;
+        let project =
+            named(&params, "project").map_or_else(|| Ok(ProjectId::platform()), ProjectId::parse)?;
         let kind = match named(&params, "kind") {
             None => Kind::Policy,
             Some(text) => Kind::from_plural(text).ok_or_else(|| Error::not_found("this path"))?,
@@ -123,7 +126,7 @@ async fn list(
     State(app): State<AppState>,
     Caller(ctx): Caller,
     Shelf { project, kind }: Shelf,
-    Query(query): Query<ListQuery>,
+    Params(query): Params<ListQuery>,
 ) -> Answer<Json<Page<Document>>> {
     let (prefix, page) = (query.prefix.as_deref(), query.page());
     Ok(Json(app.cms().documents().list(&ctx, &project, kind, prefix, &page).await?))
@@ -139,7 +142,7 @@ async fn put(
     State(app): State<AppState>,
     Caller(ctx): Caller,
     At { shelf, name }: At,
-    Query(query): Query<WriteQuery>,
+    Params(query): Params<WriteQuery>,
     expected: Preconditions,
     body: RawBody,
 ) -> Answer<impl IntoResponse> {
@@ -158,7 +161,7 @@ async fn read(
     State(app): State<AppState>,
     Caller(ctx): Caller,
     At { shelf, name }: At,
-    Query(query): Query<VersionQuery>,
+    Params(query): Params<VersionQuery>,
     known: Preconditions,
     headers: HeaderMap,
 ) -> Answer<Response> {
@@ -183,7 +186,7 @@ async fn remove(
     State(app): State<AppState>,
     Caller(ctx): Caller,
     At { shelf, name }: At,
-    Query(query): Query<WriteQuery>,
+    Params(query): Params<WriteQuery>,
     expected: Preconditions,
 ) -> Answer<Json<Document>> {
     let expected = expected.expected()?;
@@ -198,7 +201,7 @@ async fn versions(
     State(app): State<AppState>,
     Caller(ctx): Caller,
     At { shelf, name }: At,
-    Query(page): Query<PageQuery>,
+    Params(page): Params<PageQuery>,
 ) -> Answer<Json<Page<Document>>> {
     Ok(Json(app.cms().documents().versions(&ctx, &shelf.project, shelf.kind, &name, &page).await?))
 }
@@ -210,7 +213,7 @@ async fn diff(
     State(app): State<AppState>,
     Caller(ctx): Caller,
     At { shelf, name }: At,
-    Query(query): Query<DiffQuery>,
+    Params(query): Params<DiffQuery>,
 ) -> Answer<Json<DocumentDiff>> {
     let documents = app.cms().documents();
     Ok(Json(documents.diff(&ctx, &shelf.project, shelf.kind, &name, query.from, query.to).await?))
@@ -243,11 +246,14 @@ fn document(body: &RawBody, query: WriteQuery) -> Result<PutDocument, Error> {
         return Err(Error::new(
             ErrorKind::UnsupportedMedia,
             "unsupported_media_type",
-            format!("send the text itself as `text/plain` or `application/json`, or an envelope as `{ENVELOPE}`"),
+            format!(
+                "send the text itself as `text/plain` or `application/json`, or an envelope as `{ENVELOPE}`"
+            ),
         ));
     }
-    let content = std::str::from_utf8(&body.bytes)
-        .map_err(|error| Error::invalid(format!("the text is not UTF-8 from byte {} on", error.valid_up_to())))?;
+    let content = std::str::from_utf8(&body.bytes).map_err(|error| {
+        Error::invalid(format!("the text is not UTF-8 from byte {} on", error.valid_up_to()))
+    })?;
     Ok(PutDocument { content: content.to_owned(), message: query.message, schema: query.schema })
 }
 

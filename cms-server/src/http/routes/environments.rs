@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
-use crate::http::extract::{ETag, Json, OptionalJson, Path, Preconditions, Query};
+use crate::http::extract::{ETag, Json, OptionalJson, Params, Preconditions, Segments};
 use crate::http::middleware::front::waits;
 use crate::http::problem::Answer;
 use crate::http::reply::{made, tagged};
@@ -26,7 +26,7 @@ use crate::http::state::AppState;
 /// What OPA is told when it asked for a long poll.
 const BUNDLES: &str = "application/vnd.openpolicyagent.bundles";
 
-type At = Path<(ProjectId, EnvironmentId)>;
+type At = Segments<(ProjectId, EnvironmentId)>;
 
 /// The routes of environments.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
@@ -45,8 +45,8 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 async fn list(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
-    Query(NoQuery {}): Query<NoQuery>,
+    Segments((project,)): Segments<(ProjectId,)>,
+    Params(NoQuery {}): Params<NoQuery>,
 ) -> Answer<Json<Page<Environment>>> {
     Ok(Json(Page::new(app.cms().releases().environments(&ctx, &project).await?, None)))
 }
@@ -54,7 +54,11 @@ async fn list(
 /// Reads an environment.
 #[utoipa::path(get, path = "/projects/{project}/environments/{environment}", tag = "environments",
     responses((status = 200, description = "The environment", body = Environment)))]
-async fn read(State(app): State<AppState>, Caller(ctx): Caller, Path((project, name)): At) -> Answer<impl IntoResponse> {
+async fn read(
+    State(app): State<AppState>,
+    Caller(ctx): Caller,
+    Segments((project, name)): At,
+) -> Answer<impl IntoResponse> {
     let environment = app.cms().releases().environment(&ctx, &project, &name).await?;
     Ok(tagged(environment.version, environment))
 }
@@ -67,7 +71,7 @@ async fn read(State(app): State<AppState>, Caller(ctx): Caller, Path((project, n
 async fn put(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, name)): At,
+    Segments((project, name)): At,
     OptionalJson(put): OptionalJson<PutEnvironment>,
 ) -> Answer<impl IntoResponse> {
     let (environment, created) = app.cms().releases().put_environment(&ctx, &project, &name, put).await?;
@@ -80,7 +84,7 @@ async fn put(
 async fn activate(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, name)): At,
+    Segments((project, name)): At,
     Json(activate): Json<Activate>,
 ) -> Answer<impl IntoResponse> {
     let activation = app.cms().releases().activate(&ctx, &project, &name, activate).await?;
@@ -94,7 +98,7 @@ async fn activate(
 async fn rollback(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, name)): At,
+    Segments((project, name)): At,
     OptionalJson(back): OptionalJson<RollbackEnvironment>,
 ) -> Answer<impl IntoResponse> {
     let activation = app.cms().releases().rollback(&ctx, &project, &name, back).await?;
@@ -107,8 +111,8 @@ async fn rollback(
 async fn history(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, name)): At,
-    Query(page): Query<PageQuery>,
+    Segments((project, name)): At,
+    Params(page): Params<PageQuery>,
 ) -> Answer<Json<Page<Activation>>> {
     Ok(Json(app.cms().releases().history(&ctx, &project, &name, &page).await?))
 }
@@ -121,7 +125,7 @@ async fn history(
 async fn bundle(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, name)): At,
+    Segments((project, name)): At,
     known: Preconditions,
     headers: HeaderMap,
 ) -> Answer<Response> {
@@ -134,7 +138,8 @@ async fn bundle(
         None => app.cms().releases().bundle(&ctx, &project, &name, known.one_tag(), Duration::ZERO).await?,
     };
     let media_type = if long_poll.is_some() { BUNDLES } else { "application/gzip" };
-    let common = ([(CACHE_CONTROL, "private, no-cache"), (CONTENT_TYPE, media_type)], ETag::text(&found.release));
+    let common =
+        ([(CACHE_CONTROL, "private, no-cache"), (CONTENT_TYPE, media_type)], ETag::text(&found.release));
     Ok(match found.archive {
         Some(archive) => (common, archive).into_response(),
         None => (StatusCode::NOT_MODIFIED, common).into_response(),

@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::{Caller, authenticate};
-use crate::http::extract::{Path, Query};
+use crate::http::extract::{Params, Segments};
 use crate::http::middleware::front::RequestInfo;
 use crate::http::problem::{Answer, Problem};
 use crate::http::state::AppState;
@@ -45,8 +45,8 @@ pub(crate) struct AfterQuery {
 async fn follow(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
-    Query(query): Query<AfterQuery>,
+    Segments((project,)): Segments<(ProjectId,)>,
+    Params(query): Params<AfterQuery>,
     axum::Extension(info): axum::Extension<RequestInfo>,
     headers: HeaderMap,
 ) -> Answer<impl IntoResponse> {

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
-use crate::http::extract::{Json, OptionalJson, Path, Preconditions, Query};
+use crate::http::extract::{Json, OptionalJson, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::tagged;
 use crate::http::routes::describe::IfMatch;
@@ -20,10 +20,7 @@ use crate::http::state::AppState;
 
 /// The routes of API keys.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(create, list))
-        .routes(routes!(read, revoke))
-        .routes(routes!(rotate))
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(read, revoke)).routes(routes!(rotate))
 }
 
 /// Makes an API key.
@@ -32,7 +29,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 async fn create(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
+    Segments((project,)): Segments<(ProjectId,)>,
     Json(create): Json<CreateKey>,
 ) -> Answer<impl IntoResponse> {
     let key = app.cms().auth().keys().create(&ctx, &project, create).await?;
@@ -45,8 +42,8 @@ async fn create(
 async fn list(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
-    Query(page): Query<PageQuery>,
+    Segments((project,)): Segments<(ProjectId,)>,
+    Params(page): Params<PageQuery>,
 ) -> Answer<Json<Page<Key>>> {
     Ok(Json(app.cms().auth().keys().list(&ctx, &project, &page).await?))
 }
@@ -57,7 +54,7 @@ async fn list(
 async fn read(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, id)): Path<(ProjectId, String)>,
+    Segments((project, id)): Segments<(ProjectId, String)>,
 ) -> Answer<impl IntoResponse> {
     let key = app.cms().auth().keys().get(&ctx, &project, &id).await?;
     Ok(tagged(key.version, key))
@@ -69,7 +66,7 @@ async fn read(
 async fn revoke(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, id)): Path<(ProjectId, String)>,
+    Segments((project, id)): Segments<(ProjectId, String)>,
     expected: Preconditions,
 ) -> Answer<StatusCode> {
     app.cms().auth().keys().revoke(&ctx, &project, &id, expected.expected_version()?).await?;
@@ -83,10 +80,11 @@ async fn revoke(
 async fn rotate(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, id)): Path<(ProjectId, String)>,
+    Segments((project, id)): Segments<(ProjectId, String)>,
     expected: Preconditions,
     OptionalJson(rotate): OptionalJson<RotateKey>,
 ) -> Answer<impl IntoResponse> {
-    let key = app.cms().auth().keys().rotate(&ctx, &project, &id, rotate, expected.expected_version()?).await?;
+    let key =
+        app.cms().auth().keys().rotate(&ctx, &project, &id, rotate, expected.expected_version()?).await?;
     Ok(tagged(key.about.version, key))
 }

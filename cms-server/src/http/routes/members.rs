@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
-use crate::http::extract::{Json, Path, Query};
+use crate::http::extract::{Json, Params, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::made;
 use crate::http::state::AppState;
@@ -28,8 +28,8 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 async fn list(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
-    Query(page): Query<PageQuery>,
+    Segments((project,)): Segments<(ProjectId,)>,
+    Params(page): Params<PageQuery>,
 ) -> Answer<Json<Page<Member>>> {
     Ok(Json(app.cms().members().list(&ctx, &project, &page).await?))
 }
@@ -40,7 +40,7 @@ async fn list(
 async fn put(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, user)): Path<(ProjectId, UserId)>,
+    Segments((project, user)): Segments<(ProjectId, UserId)>,
     Json(put): Json<PutMember>,
 ) -> Answer<impl IntoResponse> {
     let (member, created) = app.cms().members().put(&ctx, &project, &user, put).await?;
@@ -53,7 +53,7 @@ async fn put(
 async fn remove(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, user)): Path<(ProjectId, UserId)>,
+    Segments((project, user)): Segments<(ProjectId, UserId)>,
 ) -> Answer<StatusCode> {
     app.cms().members().delete(&ctx, &project, &user).await?;
     Ok(StatusCode::NO_CONTENT)

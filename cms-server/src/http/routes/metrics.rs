@@ -28,7 +28,7 @@ impl FromRequestParts<AppState> for Watcher {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         if !state.options().public_metrics && !info(parts).origin.is_local {
             let Caller(ctx) = Caller::from_request_parts(parts, state).await?;
-            state.cms().check_system_read(&ctx).await?;
+            state.cms().allow_system_read(&ctx).await?;
         }
         Ok(Self)
     }
@@ -37,7 +37,7 @@ impl FromRequestParts<AppState> for Watcher {
 /// Writes the metrics in the text form of Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "system",
     responses((status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text")))]
-async fn metrics(State(app): State<AppState>, _: Watcher) -> Answer<impl IntoResponse> {
+async fn metrics(State(app): State<AppState>, _allowed: Watcher) -> Answer<impl IntoResponse> {
     let text = app.metrics().encode().map_err(Error::internal)?;
     Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
 }

@@ -3,7 +3,7 @@
 //! (<https://www.openpolicyagent.org/docs/rest-api>): 200 without `result` for what is undefined,
 //! unknown parameters ignored, a body with `GET` ignored.
 
-use axum::extract::{FromRequestParts, RawPathParams, RawQuery, State};
+use axum::extract::{FromRequestParts, RawPathParams, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -103,7 +103,8 @@ impl FromRequestParts<AppState> for Ask {
         let params = RawPathParams::from_request_parts(parts, state)
             .await
             .map_err(|_| Error::invalid("the path holds bytes that are no UTF-8"))?;
-        let named = |name: &str| params.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
+        let named =
+            |name: &str| params.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
         let options = Options::parse(parts.uri.query().unwrap_or_default());
         Ok(Self {
             ctx,
@@ -127,11 +128,15 @@ async fn data_get(State(app): State<AppState>, ask: Ask) -> Result<Response, Opa
 }
 
 /// Reads a document for the input in the body.
-#[utoipa::path(post, path = "/opa/{project}/{environment}/v1/data/{*path}", tag = "opa", request_body = Option<DataQuestion>,
+#[utoipa::path(post, path = "/opa/{project}/{environment}/v1/data/{*path}", tag = "opa", request_body = Option<DataQuestion<'static>>,
     params(("pretty" = Option<bool>, Query, description = "Whether the answer is indented"),
         ("provenance" = Option<bool>, Query, description = "Whether the answer names its release")),
     responses((status = 200, description = "The document", body = DataAnswer)))]
-async fn data_post(State(app): State<AppState>, ask: Ask, body: Result<JsonText, Problem>) -> Result<Response, OpaRefusal> {
+async fn data_post(
+    State(app): State<AppState>,
+    ask: Ask,
+    body: Result<JsonText, Problem>,
+) -> Result<Response, OpaRefusal> {
     let body = body?;
     if body.is_blank() {
         return ask.answer(&app, None, None).await;
@@ -144,7 +149,11 @@ async fn data_post(State(app): State<AppState>, ask: Ask, body: Result<JsonText,
 /// Reads a document for the input that the body is; the answer is the document itself.
 #[utoipa::path(post, path = "/opa/{project}/{environment}/v0/data/{*path}", tag = "opa", request_body = Option<serde_json::Value>,
     responses((status = 200, description = "The document", body = serde_json::Value)))]
-async fn data_v0(State(app): State<AppState>, ask: Ask, body: Result<JsonText, Problem>) -> Result<Response, OpaRefusal> {
+async fn data_v0(
+    State(app): State<AppState>,
+    ask: Ask,
+    body: Result<JsonText, Problem>,
+) -> Result<Response, OpaRefusal> {
     let body = body?;
     let input = if body.is_blank() { None } else { Some(body.parse::<&RawValue>()?) };
     match ask.evaluate(&app, input.map(RawValue::get)).await?.result {
@@ -156,20 +165,19 @@ async fn data_v0(State(app): State<AppState>, ask: Ask, body: Result<JsonText, P
 /// Tells that the surface answers.
 #[utoipa::path(get, path = "/opa/{project}/{environment}/health", tag = "opa", security(()),
     responses((status = 200, description = "It does", body = serde_json::Value)))]
-async fn health(State(app): State<AppState>, RawQuery(_): RawQuery, _: Stranger) -> Response {
+async fn health(State(app): State<AppState>, _asked: Stranger) -> Response {
     let health = app.cms().health().await;
     if health.store_error.is_none() && !health.sealed {
         return json("{}");
     }
-    let mut response = json(r#"{"error":"not ready: the store does not answer, or the installation is sealed"}"#);
+    let mut response =
+        json(r#"{"error":"not ready: the store does not answer, or the installation is sealed"}"#);
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response
 }
 
-const NO_INPUT: OpaWarning = OpaWarning {
-    code: "api_usage_warning",
-    message: "'input' key missing from the request",
-};
+const NO_INPUT: OpaWarning =
+    OpaWarning { code: "api_usage_warning", message: "'input' key missing from the request" };
 
 impl Ask {
     async fn evaluate(&self, app: &AppState, input: Option<&str>) -> Result<Evaluated, Error> {
@@ -185,15 +193,11 @@ impl Ask {
         warning: Option<OpaWarning>,
     ) -> Result<Response, OpaRefusal> {
         let evaluated = self.evaluate(app, input).await?;
-        let provenance = self.options.provenance.then(|| {
-            serde_json::json!({"bundles": {self.environment.as_str(): {"revision": &*evaluated.release}}})
-        });
-        let answer = DataAnswer {
-            result: evaluated.result,
-            decision_id: evaluated.decision_id,
-            provenance,
-            warning,
-        };
+        let provenance = self.options.provenance.then(
+            || serde_json::json!({"bundles": {self.environment.as_str(): {"revision": &*evaluated.release}}}),
+        );
+        let answer =
+            DataAnswer { result: evaluated.result, decision_id: evaluated.decision_id, provenance, warning };
         if self.options.pretty {
             return Ok(json(indented(&answer)?));
         }

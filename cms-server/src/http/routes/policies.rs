@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
-use crate::http::extract::{Json, Path, RawBody};
+use crate::http::extract::{Json, RawBody, Segments};
 use crate::http::problem::Answer;
 use crate::http::state::AppState;
 
@@ -23,7 +23,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 async fn validate(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
+    Segments((project,)): Segments<(ProjectId,)>,
     body: RawBody,
 ) -> Answer<Json<PolicyValidation>> {
     Ok(Json(app.cms().documents().validate(&ctx, &project, body.json()?).await?))
@@ -35,7 +35,7 @@ async fn validate(
 async fn test(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
+    Segments((project,)): Segments<(ProjectId,)>,
     body: RawBody,
 ) -> Answer<Json<PolicyTestReport>> {
     let test: TestPolicies = body.optional_json()?;

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
-use crate::http::extract::{Json, Path, Preconditions, Query};
+use crate::http::extract::{Json, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::tagged;
 use crate::http::routes::describe::IfMatch;
@@ -41,7 +41,7 @@ async fn create(
 async fn list(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Query(page): Query<PageQuery>,
+    Params(page): Params<PageQuery>,
 ) -> Answer<Json<Page<Project>>> {
     Ok(Json(app.cms().projects().list(&ctx, &page).await?))
 }
@@ -52,7 +52,7 @@ async fn list(
 async fn read(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
+    Segments((project,)): Segments<(ProjectId,)>,
 ) -> Answer<impl IntoResponse> {
     let project = app.cms().projects().get(&ctx, &project).await?;
     Ok(tagged(project.version, project))
@@ -64,7 +64,7 @@ async fn read(
 async fn change(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
+    Segments((project,)): Segments<(ProjectId,)>,
     expected: Preconditions,
     Json(patch): Json<PatchProject>,
 ) -> Answer<impl IntoResponse> {
@@ -78,7 +78,7 @@ async fn change(
 async fn remove(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
+    Segments((project,)): Segments<(ProjectId,)>,
 ) -> Answer<Json<OffboardedProject>> {
     Ok(Json(app.cms().projects().delete(&ctx, &project).await?))
 }

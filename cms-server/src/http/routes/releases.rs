@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
-use crate::http::extract::{ETag, Json, OptionalJson, Path, Query};
+use crate::http::extract::{ETag, Json, OptionalJson, Params, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::made;
 use crate::http::state::AppState;
@@ -41,7 +41,7 @@ pub(crate) struct Between {
 async fn create(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
+    Segments((project,)): Segments<(ProjectId,)>,
     OptionalJson(create): OptionalJson<CreateRelease>,
 ) -> Answer<impl IntoResponse> {
     let (release, created) = app.cms().releases().create(&ctx, &project, create).await?;
@@ -54,8 +54,8 @@ async fn create(
 async fn list(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
-    Query(page): Query<PageQuery>,
+    Segments((project,)): Segments<(ProjectId,)>,
+    Params(page): Params<PageQuery>,
 ) -> Answer<Json<Page<Release>>> {
     Ok(Json(app.cms().releases().list(&ctx, &project, &page).await?))
 }
@@ -66,7 +66,7 @@ async fn list(
 async fn read(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, id)): Path<(ProjectId, String)>,
+    Segments((project, id)): Segments<(ProjectId, String)>,
 ) -> Answer<impl IntoResponse> {
     let release = app.cms().releases().get(&ctx, &project, &id).await?;
     Ok((ETag::text(&release.id), Json(release)))
@@ -78,8 +78,8 @@ async fn read(
 async fn diff(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
-    Query(between): Query<Between>,
+    Segments((project,)): Segments<(ProjectId,)>,
+    Params(between): Params<Between>,
 ) -> Answer<Json<ReleaseDiff>> {
     Ok(Json(app.cms().releases().diff(&ctx, &project, &between.from, &between.to).await?))
 }

@@ -14,14 +14,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
-use crate::http::extract::{Json, OptionalJson, Path, Preconditions, Query};
+use crate::http::extract::{Json, OptionalJson, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::{made, tagged};
 use crate::http::routes::describe::IfMatch;
 use crate::http::routes::queries::{ListQuery, VersionQuery};
 use crate::http::state::AppState;
 
-type At = Path<(ProjectId, Name)>;
+type At = Segments<(ProjectId, Name)>;
 
 /// The routes of secrets.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
@@ -41,8 +41,8 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 async fn list(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project,)): Path<(ProjectId,)>,
-    Query(query): Query<ListQuery>,
+    Segments((project,)): Segments<(ProjectId,)>,
+    Params(query): Params<ListQuery>,
 ) -> Answer<Json<Page<Secret>>> {
     let page = query.page();
     Ok(Json(app.cms().secrets().list(&ctx, &project, query.prefix.as_deref(), &page).await?))
@@ -55,7 +55,7 @@ async fn list(
 async fn put(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, path)): At,
+    Segments((project, path)): At,
     expected: Preconditions,
     Json(put): Json<PutSecret>,
 ) -> Answer<impl IntoResponse> {
@@ -69,8 +69,8 @@ async fn put(
 async fn read(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, path)): At,
-    Query(query): Query<VersionQuery>,
+    Segments((project, path)): At,
+    Params(query): Params<VersionQuery>,
 ) -> Answer<impl IntoResponse> {
     let secret = app.cms().secrets().masked(&ctx, &project, &path, query.version).await?;
     Ok(tagged(secret.secret.version, secret))
@@ -82,7 +82,7 @@ async fn read(
 async fn delete(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, path)): At,
+    Segments((project, path)): At,
     expected: Preconditions,
     OptionalJson(choose): OptionalJson<ChooseVersions>,
 ) -> Answer<Json<ChangedVersions>> {
@@ -96,7 +96,7 @@ async fn delete(
 async fn reveal(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, path)): At,
+    Segments((project, path)): At,
     OptionalJson(reveal): OptionalJson<RevealSecret>,
 ) -> Answer<Json<RevealedSecret>> {
     Ok(Json(app.cms().secrets().reveal(&ctx, &project, &path, reveal).await?))
@@ -108,8 +108,8 @@ async fn reveal(
 async fn versions(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, path)): At,
-    Query(page): Query<PageQuery>,
+    Segments((project, path)): At,
+    Params(page): Params<PageQuery>,
 ) -> Answer<Json<Page<SecretVersion>>> {
     Ok(Json(app.cms().secrets().versions(&ctx, &project, &path, &page).await?))
 }
@@ -121,7 +121,7 @@ async fn versions(
 async fn undelete(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, path)): At,
+    Segments((project, path)): At,
     expected: Preconditions,
     OptionalJson(choose): OptionalJson<ChooseVersions>,
 ) -> Answer<Json<ChangedVersions>> {
@@ -136,7 +136,7 @@ async fn undelete(
 async fn destroy(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, path)): At,
+    Segments((project, path)): At,
     expected: Preconditions,
     Json(destroy): Json<DestroyVersions>,
 ) -> Answer<Json<ChangedVersions>> {
@@ -151,10 +151,11 @@ async fn destroy(
 async fn rotate(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((project, path)): At,
+    Segments((project, path)): At,
     expected: Preconditions,
     OptionalJson(rotate): OptionalJson<RotateSecret>,
 ) -> Answer<impl IntoResponse> {
-    let written = app.cms().secrets().rotate(&ctx, &project, &path, rotate, expected.expected_version()?).await?;
+    let written =
+        app.cms().secrets().rotate(&ctx, &project, &path, rotate, expected.expected_version()?).await?;
     Ok(tagged(written.secret.version, written.secret))
 }

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
-use crate::http::extract::{Json, Path, Preconditions, Query};
+use crate::http::extract::{Json, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::tagged;
 use crate::http::routes::describe::IfMatch;
@@ -44,14 +44,18 @@ async fn create(
 async fn list(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Query(page): Query<PageQuery>,
+    Params(page): Params<PageQuery>,
 ) -> Answer<Json<Page<User>>> {
     Ok(Json(app.cms().auth().users().list(&ctx, &page).await?))
 }
 
 /// Reads a user.
 #[utoipa::path(get, path = "/users/{user}", tag = "users", responses((status = 200, description = "The user", body = User)))]
-async fn read(State(app): State<AppState>, Caller(ctx): Caller, Path((user,)): Path<(UserId,)>) -> Answer<impl IntoResponse> {
+async fn read(
+    State(app): State<AppState>,
+    Caller(ctx): Caller,
+    Segments((user,)): Segments<(UserId,)>,
+) -> Answer<impl IntoResponse> {
     let user = app.cms().auth().users().get(&ctx, &user).await?;
     Ok(tagged(user.version, user))
 }
@@ -62,7 +66,7 @@ async fn read(State(app): State<AppState>, Caller(ctx): Caller, Path((user,)): P
 async fn change(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((user,)): Path<(UserId,)>,
+    Segments((user,)): Segments<(UserId,)>,
     expected: Preconditions,
     Json(patch): Json<PatchUser>,
 ) -> Answer<impl IntoResponse> {
@@ -76,7 +80,7 @@ async fn change(
 async fn remove(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((user,)): Path<(UserId,)>,
+    Segments((user,)): Segments<(UserId,)>,
     expected: Preconditions,
 ) -> Answer<StatusCode> {
     app.cms().auth().users().delete(&ctx, &user, expected.expected_version()?).await?;
@@ -89,7 +93,7 @@ async fn remove(
 async fn set_password(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Path((user,)): Path<(UserId,)>,
+    Segments((user,)): Segments<(UserId,)>,
     Json(set): Json<SetPassword>,
 ) -> Answer<StatusCode> {
     app.cms().auth().users().set_password(&ctx, &user, set).await?;

@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
-use crate::http::extract::Query;
+use crate::http::extract::Params;
 use crate::http::problem::Answer;
 use crate::http::state::AppState;
 
@@ -47,7 +47,7 @@ pub(crate) struct VerifyQuery {
 async fn verify(
     State(app): State<AppState>,
     Caller(ctx): Caller,
-    Query(query): Query<VerifyQuery>,
+    Params(query): Params<VerifyQuery>,
     method: Method,
     headers: HeaderMap,
 ) -> Answer<impl IntoResponse> {
