@@ -6,6 +6,8 @@ mod action;
 mod authenticate;
 mod authorize;
 mod credential;
+#[cfg(test)]
+mod fixture;
 mod grants;
 mod identity;
 mod keys;

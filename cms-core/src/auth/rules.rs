@@ -181,7 +181,10 @@ mod tests {
     #[test]
     fn the_rego_tests_of_the_built_in_policy_pass_and_cover_it() {
         let tests = Module::new("cms/authz_test", include_str!("authz_test.rego"));
-        let options = Options::platform(Limits::default());
+        // Each test asks some hundred times, and the interpreter is not built for speed here.
+        let minute = std::time::Duration::from_secs(60);
+        let limits = Limits { test_time: minute, tests_time: 5 * minute, ..Limits::default() };
+        let options = Options::platform(limits);
         let data = Data::from_documents(std::iter::empty::<(&str, &str)>(), &options.limits).unwrap();
         let report = run_tests(&[built_in(), tests], &data, &options).unwrap();
         assert!(report.is_success() && report.passed > 10, "{report:#?}");

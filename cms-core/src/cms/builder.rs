@@ -16,6 +16,7 @@ use crate::decisions::Decisions;
 use crate::documents::{Documents, Gate, Writer};
 use crate::error::{Error, Result};
 use crate::events::Events;
+use crate::idempotency::Idempotency;
 use crate::ids::ProjectId;
 use crate::keyrings::Keyrings;
 use crate::kit::Kit;
@@ -155,6 +156,7 @@ impl Parts {
             events: Events::new(kit.clone()),
             secrets: Secrets::new(kit.clone(), builtin()),
             keyrings: Keyrings::new(kit.clone()),
+            idempotency: Idempotency::new(kit.clone()),
             audit: AuditLog::new(kit.clone()),
             auth,
             kit,

@@ -4,6 +4,8 @@
 
 mod record;
 mod request;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 use crate::api::keys::{CreateKey, CreatedKey, Key, KeyState, RotateKey};

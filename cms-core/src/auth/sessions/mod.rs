@@ -158,9 +158,9 @@ impl Sessions {
     /// Ends a user's oldest session if there are too many.
     async fn make_room(&self, user: &UserId) -> Result<Transaction> {
         let range = Range::prefix(&session_key(user, "")).limit(MAX_SESSIONS);
-        let page = self.kit.db.range(range).await?;
-        let oldest = page.entries.into_iter().next();
-        match oldest.filter(|_| page.more) {
+        let entries = self.kit.db.range(range).await?.entries;
+        let full = entries.len() >= MAX_SESSIONS;
+        match entries.into_iter().next().filter(|_| full) {
             Some(entry) => {
                 let sid = entry.key.rsplit('/').next().unwrap_or_default();
                 Ok(Transaction::new().delete(entry.key.clone()).delete(refresh_key(sid)))

@@ -172,7 +172,7 @@ mod tests {
         let second = record.next(SID, end).unwrap();
         assert_eq!(judge(&record, second.expose()), Presented::Current);
         assert_eq!(judge(&record, first.expose()), Presented::Used);
-        let guess = first.expose().replacen(|c: char| c == '.', "0.", 1).replacen("_0", "_", 1);
+        let guess = first.expose().replacen('.', "0.", 1).replacen("_0", "_", 1);
         assert!(RefreshToken::parse(&guess).is_none_or(|token| record.judge(&token) == Presented::Foreign));
         let other = super::tests::record().next(SID, end).unwrap();
         assert_eq!(judge(&record, other.expose()), Presented::Foreign);

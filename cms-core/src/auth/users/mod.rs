@@ -9,7 +9,7 @@ mod tests;
 
 use crate::api::users::{CreateUser, PatchUser, SetPassword, User};
 use crate::api::{Page, PageQuery};
-use crate::audit::NewRecord;
+use crate::audit::{AuditOutcome, NewRecord};
 use crate::context::RequestContext;
 use crate::error::{Error, Place, Result};
 use crate::ids::{ProjectId, UserId};
@@ -20,6 +20,7 @@ use crate::store::{Condition, Entry, Outcome, Range, Transaction};
 use super::credential::random;
 use super::password::{self, Passwords};
 use super::sealed::{Fresh, Sealed};
+use super::throttle::{self, Attempt};
 use super::{Action, Authorized, PrincipalKind, Role, Target, event};
 
 pub(crate) use record::{LiveUser, UserRecord};
@@ -218,15 +219,18 @@ impl Users {
             let text = "`current_password` is needed to change one's own password";
             return Err(Error::unprocessable("current_password_needed", text));
         };
+        let attempt = Attempt::new(user, ctx.address);
+        let turn = self.passwords.turn().await?;
+        throttle::check(&self.kit.db, &attempt, self.kit.now()).await?;
         let hash = self.read(user).await?.record.password.clone();
-        if self.passwords.turn().await?.verify(&current, Some(&hash)).await? {
+        if turn.verify(&current, Some(&hash)).await? {
             return Ok(());
         }
-        let record = NewRecord::of(proof)
-            .outcome(crate::audit::AuditOutcome::Denied)
-            .reason(Some("the current password is wrong".to_owned()));
+        throttle::fail(&self.kit.db, &attempt, self.kit.now()).await?;
+        let reason = "the current password is wrong";
+        let record = NewRecord::of(proof).outcome(AuditOutcome::Denied).reason(Some(reason.to_owned()));
         self.kit.audit.access(ctx, record).await?;
-        Err(Error::denied("the current password is wrong"))
+        Err(Error::denied(reason))
     }
 
     /// Applies a change to a user's record, again if somebody else was faster.

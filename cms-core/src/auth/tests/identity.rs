@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The caller's own view, and the root credential.
+
+use super::super::fixture::{World, rag};
+use super::super::{Principal, Role};
+use crate::api::auth::{CallerKind, HeldRole};
+use crate::api::keys::{CreateKey, NarrowedScope, Scope};
+use crate::context::RequestContext;
+use crate::error::ErrorKind;
+use crate::sensitive::Sensitive;
+
+#[tokio::test]
+async fn a_user_sees_all_roles_it_holds() {
+    let world = World::new().await;
+    world.user("eve", Some(Role::Auditor)).await;
+    world.member("eve", "rag", Role::ProjectAdmin).await;
+    world.member("eve", "other", Role::ProjectUser).await;
+    world.member("eve2", "rag", Role::ProjectAdmin).await;
+    let me = world.auth.me(&world.by("eve", Some(Role::Auditor))).await.unwrap();
+    let role = |role, project: Option<&str>| HeldRole { role, project: project.map(str::to_owned) };
+    assert_eq!((me.kind, me.id.as_str()), (CallerKind::User, "eve"));
+    assert_eq!(
+        me.roles,
+        [
+            role(Role::Auditor, None),
+            role(Role::ProjectUser, Some("other")),
+            role(Role::ProjectAdmin, Some("rag"))
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_key_sees_its_project_and_scopes() {
+    let world = World::new().await;
+    let narrowed = NarrowedScope {
+        scope: "secret:read".into(),
+        environment: Some("prod".into()),
+        prefix: Some("llm".into()),
+    };
+    let scopes = vec![Scope::Name("decide".into()), Scope::Narrowed(narrowed)];
+    let request = CreateKey {
+        name: "k".into(),
+        scopes: scopes.clone(),
+        environment: Some("prod".into()),
+        ..CreateKey::default()
+    };
+    let key = world.auth.keys().create(&world.root(), &rag(), request).await.unwrap();
+    let me = world.auth.me(&RequestContext::new(world.who(&key.key).await.unwrap())).await.unwrap();
+    assert_eq!((me.kind, me.id), (CallerKind::Key, key.about.id));
+    assert_eq!(
+        (me.scopes, me.project.as_deref(), me.environment.as_deref()),
+        (Some(scopes), Some("rag"), Some("prod"))
+    );
+    assert!(me.roles.is_empty());
+}
+
+#[tokio::test]
+async fn nobody_has_no_view_of_itself() {
+    let world = World::new().await;
+    let error = world.auth.me(&RequestContext::new(Principal::anonymous())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthenticated);
+    assert_eq!(world.auth.me(&world.root()).await.unwrap().kind, CallerKind::Root);
+}
+
+#[tokio::test]
+async fn the_root_credential_is_replaced_by_itself_alone() {
+    let world = World::new().await;
+    let chosen = Sensitive::new("dev-token".to_owned());
+    let (change, _) = world.auth.root_credential(Some(chosen), world.kit.now()).await.unwrap();
+    world.kit.db.commit(change).await.unwrap();
+    assert!(world.who("dev-token").await.is_ok());
+    let admin = world.by("ada", Some(Role::CmsAdmin));
+    assert_eq!(world.auth.replace_root(&admin).await.unwrap_err().kind(), ErrorKind::Denied);
+    let new = world.auth.replace_root(&world.root()).await.unwrap();
+    assert!(world.who("dev-token").await.is_err() && world.who(new.expose()).await.is_ok());
+    assert_eq!(world.records("system:write").await.len(), 2, "the refusal and the replacement");
+}
