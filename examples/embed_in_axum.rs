@@ -30,7 +30,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     say(&format!("http://{}/cms/docs with the root token {}", listener.local_addr()?, root.expose()));
     let peers = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
-    axum::serve(listener, peers).with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) }).await?;
+    axum::serve(listener, peers)
+        .with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) })
+        .await?;
     cms.shutdown().await;
     Ok(())
 }

@@ -42,9 +42,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = Name::parse("shop/http")?;
     cms.documents().put(&admin, &project, Kind::Policy, &name, policy, Expected::Any).await?;
 
-    let app: axum::Router = axum::Router::new()
-        .route("/orders", get(orders).post(orders))
-        .layer(Guard::new(cms.clone(), project, "shop/http/allow")?);
+    let app: axum::Router = axum::Router::new().route("/orders", get(orders).post(orders)).layer(Guard::new(
+        cms.clone(),
+        project,
+        "shop/http/allow",
+    )?);
 
     for (method, key) in [("GET", Some(key.as_str())), ("POST", Some(key.as_str())), ("GET", None)] {
         let mut request = Request::builder().method(method).uri("/orders");

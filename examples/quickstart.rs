@@ -39,9 +39,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let put = |content: &str| PutDocument { content: content.into(), ..PutDocument::default() };
     let owners = put(r#"{"owners": {"handbook": "docs"}}"#);
     cms.documents().put(&admin, &project, Kind::Data, &Name::parse("search")?, owners, Expected::Any).await?;
-    cms.documents().put(&admin, &project, Kind::Policy, &Name::parse("search")?, put(POLICY), Expected::Absent).await?;
+    cms.documents()
+        .put(&admin, &project, Kind::Policy, &Name::parse("search")?, put(POLICY), Expected::Absent)
+        .await?;
 
-    let input = serde_json::value::to_raw_value(&serde_json::json!({"user": {"team": "docs"}, "index": "handbook"}))?;
+    let input =
+        serde_json::value::to_raw_value(&serde_json::json!({"user": {"team": "docs"}, "index": "handbook"}))?;
     let ask = Decide { path: "search/allow".into(), input: Some(&input), environment: None, explain: false };
     let decision = cms.decisions().decide(&admin, &project, &ask).await?;
     say(&format!("allow = {} (decision {})", decision.result, decision.decision_id));

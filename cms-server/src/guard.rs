@@ -3,7 +3,7 @@
 //! asks a policy rule of a project, and lets the request through only if the answer is `true`.
 //! What it cannot decide, it refuses.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -14,6 +14,7 @@ use cms_core::auth::{Principal, PrincipalKind};
 use cms_core::decisions::query_path;
 use cms_core::ids::{EnvironmentId, ProjectId};
 use cms_core::policies::engine::QueryPath;
+use cms_core::sensitive::Sensitive;
 use cms_core::{Cms, Error, ErrorKind, RequestContext, Result};
 use futures_util::future::BoxFuture;
 use serde_json::json;
@@ -104,28 +105,53 @@ where
         // The service that was polled ready is the one that is called.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
+        let question = Question::of(&request);
         Box::pin(async move {
-            match rule.permit(&request).await {
+            match rule.permit(&question).await {
                 Ok(permit) => {
                     request.extensions_mut().insert(permit);
                     inner.call(request).await
                 }
-                Err(error) => Ok(refusal(closed(error), request.uri().path())),
+                Err(error) => Ok(refusal(closed(error), &question.request_id, &question.path)),
             }
         })
     }
 }
 
+/// What is known of a request without its body.
+struct Question {
+    request_id: String,
+    address: Option<IpAddr>,
+    credential: Option<Sensitive<String>>,
+    method: String,
+    path: String,
+    query: Option<String>,
+}
+
+impl Question {
+    fn of(request: &Request<Body>) -> Self {
+        Self {
+            request_id: new_request_id(),
+            address: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip()),
+            credential: credential(request.headers()).map(|text| Sensitive::new(text.to_owned())),
+            method: request.method().as_str().to_owned(),
+            path: request.uri().path().to_owned(),
+            query: request.uri().query().map(str::to_owned),
+        }
+    }
+}
+
 impl Rule {
-    async fn permit(&self, request: &Request<Body>) -> Result<Permit> {
-        let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-        let text = credential(request.headers()).ok_or_else(Error::unauthenticated)?;
-        let principal = self.cms.auth().authenticate(text, address).await?;
-        let ctx = RequestContext::new(principal.clone()).with_address(address);
+    async fn permit(&self, question: &Question) -> Result<Permit> {
+        let text = question.credential.as_ref().ok_or_else(Error::unauthenticated)?;
+        let principal = self.cms.auth().authenticate(text.expose(), question.address).await?;
+        let ctx = RequestContext::new(principal.clone())
+            .with_address(question.address)
+            .with_request_id(question.request_id.as_str());
         let input = json!({
-            "method": request.method().as_str(),
-            "path": request.uri().path(),
-            "query": request.uri().query(),
+            "method": question.method,
+            "path": question.path,
+            "query": question.query,
             "principal": described(&principal),
         });
         let environment = self.environment.as_ref().map(EnvironmentId::as_str);
@@ -138,6 +164,11 @@ impl Rule {
         }
         Ok(Permit { principal, decision_id: evaluated.decision_id, release: evaluated.release })
     }
+}
+
+/// A guarded request has an id of CMS's own: the host may have none.
+fn new_request_id() -> String {
+    uuid::Uuid::now_v7().to_string()
 }
 
 fn described(principal: &Principal) -> serde_json::Value {
@@ -164,7 +195,8 @@ fn closed(error: Error) -> Error {
         | ErrorKind::Sealed
         | ErrorKind::Unavailable
         | ErrorKind::Internal => {
-            Error::unavailable("cannot_decide", "it cannot be decided whether this request is allowed").with_source(error)
+            Error::unavailable("cannot_decide", "it cannot be decided whether this request is allowed")
+                .with_source(error)
         }
     }
 }

@@ -2,6 +2,7 @@
 //! The HTTP surface of CMS as a mountable axum router, and the `cms` server and command line.
 
 pub mod cli;
+pub mod guard;
 pub mod hardening;
 pub mod http;
 pub mod listen;
@@ -11,4 +12,4 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
 
-pub use http::{Options, router};
+pub use http::{Options, router, standalone};

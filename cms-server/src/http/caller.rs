@@ -84,7 +84,7 @@ fn count(state: &AppState, principal: &Principal, info: &RequestInfo) -> Result<
 }
 
 /// The one credential of a request; none if there are two that differ.
-fn credential(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn credential(headers: &HeaderMap) -> Option<&str> {
     let mut given = headers.get_all(AUTHORIZATION).iter().map(|value| value.to_str().ok().and_then(bearer));
     let mut keys = headers.get_all(X_API_KEY).iter().map(|value| value.to_str().ok());
     let first = given.next().or_else(|| keys.next())??;

@@ -13,11 +13,13 @@ mod routes;
 mod state;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
 use axum::response::Redirect;
 use axum::routing::get;
 use cms_core::Cms;
 
+pub(crate) use caller::credential;
 pub use options::Options;
 pub use problem::{ProblemDetails, ProblemPlace, TYPE_PREFIX};
 
@@ -38,9 +40,18 @@ where
 pub fn standalone(cms: Cms, options: Options) -> Router {
     let docs = options.docs;
     assemble(cms, options, |router| {
-        let router = router.fallback(routes::missing::missing);
-        if docs { router.route("/", get(|| async { Redirect::temporary("api/v1/docs/") })) } else { router }
+        let description = || async { Redirect::temporary("api/v1/openapi.json") };
+        let page = || async { Redirect::temporary("api/v1/docs/") };
+        let router = router.fallback(routes::missing::missing).route("/openapi.json", get(description));
+        if docs { router.route("/", get(page)).route("/docs", get(page)) } else { router }
     })
+}
+
+/// The answer to a request that was refused outside of the router, under a request id of its own.
+pub(crate) fn refusal(error: cms_core::Error, request_id: &str, path: &str) -> Response<Body> {
+    let problem = Problem::from(error);
+    problem.log(request_id);
+    problem.render(request_id, path)
 }
 
 /// The description of the API, as `GET /api/v1/openapi.json` answers it.

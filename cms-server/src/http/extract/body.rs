@@ -40,6 +40,11 @@ pub(crate) struct JsonText(Bytes);
 #[derive(Debug)]
 pub(crate) struct LargeJsonText(JsonText);
 
+/// JSON whatever the content type says: OPA does not look at it, and its callers, from `curl -d` to
+/// gateways, send what they please.
+#[derive(Debug)]
+pub(crate) struct AnyJsonText(pub(crate) JsonText);
+
 /// A body as it came, unpacked, up to the larger limit.
 #[derive(Debug)]
 pub(crate) struct RawBody {
@@ -88,6 +93,14 @@ impl FromRequest<AppState> for LargeJsonText {
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
         require_json(request.headers())?;
         Ok(Self(JsonText(read(request, state, state.options().large_body_bytes).await?)))
+    }
+}
+
+impl FromRequest<AppState> for AnyJsonText {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        Ok(Self(JsonText(read(request, state, state.options().body_bytes).await?)))
     }
 }
 

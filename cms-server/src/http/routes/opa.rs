@@ -18,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::{Caller, Stranger};
-use crate::http::extract::{Json, JsonText};
+use crate::http::extract::{AnyJsonText, Json};
 use crate::http::problem::Problem;
 use crate::http::reply::json;
 use crate::http::state::AppState;
@@ -135,9 +135,9 @@ async fn data_get(State(app): State<AppState>, ask: Ask) -> Result<Response, Opa
 async fn data_post(
     State(app): State<AppState>,
     ask: Ask,
-    body: Result<JsonText, Problem>,
+    body: Result<AnyJsonText, Problem>,
 ) -> Result<Response, OpaRefusal> {
-    let body = body?;
+    let AnyJsonText(body) = body?;
     if body.is_blank() {
         return ask.answer(&app, None, None).await;
     }
@@ -152,9 +152,9 @@ async fn data_post(
 async fn data_v0(
     State(app): State<AppState>,
     ask: Ask,
-    body: Result<JsonText, Problem>,
+    body: Result<AnyJsonText, Problem>,
 ) -> Result<Response, OpaRefusal> {
-    let body = body?;
+    let AnyJsonText(body) = body?;
     let input = if body.is_blank() { None } else { Some(body.parse::<&RawValue>()?) };
     match ask.evaluate(&app, input.map(RawValue::get)).await?.result {
         Some(result) => Ok(json(result.get().to_owned())),
