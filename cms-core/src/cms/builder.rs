@@ -17,7 +17,7 @@ use crate::documents::{Documents, Gate, Writer};
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::ids::ProjectId;
-use crate::keyrings::Keyrings;
+use crate::keyrings::{AUDIT_KEY, Keyrings};
 use crate::kit::Kit;
 use crate::policies::artifacts::Artifacts;
 use crate::projects::{Members, Projects, platform_project};
@@ -26,9 +26,6 @@ use crate::secrets::Secrets;
 use crate::secrets::engine::builtin;
 use crate::sensitive::Sensitive;
 use crate::store::{Db, Outcome, Store};
-
-/// The label of the subkey that the audit trail is chained with.
-pub(super) const AUDIT_KEY: &str = "audit";
 
 /// Builds a [`Cms`].
 #[derive(Debug)]

@@ -266,3 +266,10 @@ impl Secrets {
 fn not_found(path: &Name) -> Error {
     Error::not_found(format!("the secret `{path}`"))
 }
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;
