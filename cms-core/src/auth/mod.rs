@@ -5,6 +5,7 @@
 mod action;
 mod authenticate;
 mod authorize;
+mod covered;
 mod credential;
 #[cfg(test)]
 mod fixture;
@@ -29,6 +30,7 @@ use crate::audit::{AuditOutcome, NewRecord};
 pub use action::Action;
 pub use authenticate::Authenticator;
 pub use authorize::Authorizer;
+pub(crate) use covered::Covered;
 pub use identity::Auth;
 pub(crate) use keys::NewKey;
 pub use keys::{Keys, MAX_ADDRESSES, MAX_KEYS, MAX_OVERLAP_SECONDS, MAX_SCOPES};
