@@ -20,6 +20,7 @@ use crate::decisions::Decisions;
 use crate::documents::Documents;
 use crate::error::Result;
 use crate::events::Events;
+use crate::idempotency::Idempotency;
 use crate::keyrings::Keyrings;
 use crate::kit::Kit;
 use crate::projects::{Members, Projects};
@@ -44,6 +45,7 @@ struct Inner {
     events: Events,
     secrets: Secrets,
     keyrings: Keyrings,
+    idempotency: Idempotency,
     audit: AuditLog,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -115,6 +117,20 @@ impl Cms {
     /// Rotation of keys, sealing and unsealing.
     pub fn keyrings(&self) -> &Keyrings {
         &self.0.keyrings
+    }
+
+    /// First answers to requests that may be sent twice.
+    pub fn idempotency(&self) -> &Idempotency {
+        &self.0.idempotency
+    }
+
+    /// Checks that the caller may see the state of the system in detail, such as its metrics.
+    ///
+    /// # Errors
+    /// `Denied` for whoever may not.
+    pub async fn allow_system_read(&self, ctx: &RequestContext) -> Result<()> {
+        self.0.kit.authorize(ctx, Action::SystemRead, Target::platform("metrics")).await?;
+        Ok(())
     }
 
     /// The audit trail: query, verification, export.

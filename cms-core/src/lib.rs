@@ -13,6 +13,7 @@ pub mod decisions;
 pub mod documents;
 pub mod error;
 pub mod events;
+pub mod idempotency;
 pub mod ids;
 pub mod keyrings;
 mod kit;

@@ -2,6 +2,13 @@
 //! The HTTP surface of CMS as a mountable axum router, and the `cms` server and command line.
 
 pub mod cli;
+pub mod hardening;
 pub mod http;
+pub mod listen;
+pub mod server;
+pub mod settings;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tls;
 
 pub use http::{Options, router};

@@ -14,6 +14,7 @@ pub const MAX_LIMIT: usize = 200;
 
 /// Which page of a list is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// How many items, 1 to 200; 50 if not given.

@@ -5,7 +5,6 @@
 mod action;
 mod authenticate;
 mod authorize;
-mod covered;
 mod credential;
 #[cfg(test)]
 mod fixture;
@@ -30,7 +29,6 @@ use crate::audit::{AuditOutcome, NewRecord};
 pub use action::Action;
 pub use authenticate::Authenticator;
 pub use authorize::Authorizer;
-pub(crate) use covered::Covered;
 pub use identity::Auth;
 pub(crate) use keys::NewKey;
 pub use keys::{Keys, MAX_ADDRESSES, MAX_KEYS, MAX_OVERLAP_SECONDS, MAX_SCOPES};

@@ -16,8 +16,9 @@ use crate::decisions::Decisions;
 use crate::documents::{Documents, Gate, Writer};
 use crate::error::{Error, Result};
 use crate::events::Events;
+use crate::idempotency::Idempotency;
 use crate::ids::ProjectId;
-use crate::keyrings::{AUDIT_KEY, Keyrings};
+use crate::keyrings::Keyrings;
 use crate::kit::Kit;
 use crate::policies::artifacts::Artifacts;
 use crate::projects::{Members, Projects, platform_project};
@@ -26,6 +27,9 @@ use crate::secrets::Secrets;
 use crate::secrets::engine::builtin;
 use crate::sensitive::Sensitive;
 use crate::store::{Db, Outcome, Store};
+
+/// The label of the subkey that the audit trail is chained with.
+pub(super) const AUDIT_KEY: &str = "audit";
 
 /// Builds a [`Cms`].
 #[derive(Debug)]
@@ -152,6 +156,7 @@ impl Parts {
             events: Events::new(kit.clone()),
             secrets: Secrets::new(kit.clone(), builtin()),
             keyrings: Keyrings::new(kit.clone()),
+            idempotency: Idempotency::new(kit.clone()),
             audit: AuditLog::new(kit.clone()),
             auth,
             kit,

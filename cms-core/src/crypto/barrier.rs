@@ -213,42 +213,24 @@ impl Barrier {
     }
 
     /// Whether a project's data key should be rotated, as far as this process has used it.
-    ///
-    /// # Errors
-    /// `Sealed` as in [`Barrier::seal`].
-    pub async fn is_rotation_due(&self, project: &ProjectId) -> Result<bool> {
-        let open = self.opened()?;
-        // Past the cache: what was rotated a moment ago must not be rotated again.
-        let entry = self.0.db.fresh(&project_key(project.as_str())).await?;
-        if entry.is_none() {
-            // Being onboarded, and not committed yet.
-            return Ok(false);
-        }
-        let keyring = self.settle(&open, project, entry.as_ref()).await?;
-        Ok(keyring.current().is_due(self.now()))
+    pub fn is_rotation_due(&self, project: &ProjectId) -> bool {
+        let now = self.now();
+        self.0.open.load().as_ref().is_some_and(|open| {
+            open.projects.read().get(project).is_some_and(|keyring| keyring.current().is_due(now))
+        })
     }
 
     /// The projects whose data key this process has used and should rotate.
-    ///
-    /// # Errors
-    /// `Sealed` if the installation is sealed.
-    pub async fn rotations_due(&self) -> Result<Vec<ProjectId>> {
-        let (open, now) = (self.opened()?, self.now());
-        let suspects: Vec<ProjectId> = {
-            let projects = open.projects.read();
-            let due = projects.iter().filter(|(_, keyring)| keyring.current().is_due(now));
-            due.map(|(project, _)| project.clone()).collect()
-        };
-        let mut due = Vec::new();
-        for project in suspects {
-            match self.is_rotation_due(&project).await {
-                Ok(true) => due.push(project),
-                Ok(false) => {}
-                Err(error) if error.code() == "key_destroyed" => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(due)
+    pub fn rotations_due(&self) -> Vec<ProjectId> {
+        let now = self.now();
+        let open = self.0.open.load();
+        let Some(open) = open.as_ref() else { return Vec::new() };
+        let projects = open.projects.read();
+        projects
+            .iter()
+            .filter(|(_, keyring)| keyring.current().is_due(now))
+            .map(|(project, _)| project.clone())
+            .collect()
     }
 
     #[cfg(test)]

@@ -420,25 +420,26 @@ async fn a_destroyed_key_takes_everything_with_it() {
 async fn keys_are_due_by_count_and_by_age() {
     let (installation, barrier) = Installation::new().await;
     barrier.seal(&rag(), KEY, 1, PLAINTEXT).await.unwrap();
-    assert!(!barrier.is_rotation_due(&rag()).await.unwrap());
+    assert!(!barrier.is_rotation_due(&rag()));
     let count = |seals| barrier.set_seals(&rag(), seals);
     count(ROTATE_AFTER_SEALS);
-    assert!(barrier.is_rotation_due(&rag()).await.unwrap());
-    assert_eq!(barrier.rotations_due().await.unwrap(), [rag()]);
+    assert!(barrier.is_rotation_due(&rag()));
+    assert_eq!(barrier.rotations_due(), [rag()]);
     // The count is not forgotten when the keyring is loaded anew.
     assert!(installation.commit(barrier.rotate_root_key().await.unwrap().transaction).await);
     let rewrapped = barrier.rewrap_project_keys(&rag()).await.unwrap().unwrap();
     assert!(installation.commit(rewrapped).await);
     barrier.seal(&rag(), KEY, 1, PLAINTEXT).await.unwrap();
-    assert!(barrier.is_rotation_due(&rag()).await.unwrap());
+    assert!(barrier.is_rotation_due(&rag()));
     count(MAX_SEALS);
     assert_eq!(barrier.seal(&rag(), KEY, 1, PLAINTEXT).await.unwrap_err().code(), "key_exhausted");
 
     let change = barrier.rotate_project_key(&rag()).await.unwrap();
     assert!(installation.commit(change.transaction).await);
-    assert!(barrier.rotations_due().await.unwrap().is_empty(), "once is enough, used or not");
+    barrier.seal(&rag(), KEY, 1, PLAINTEXT).await.unwrap();
+    assert!(barrier.rotations_due().is_empty());
     installation.clock.advance(MAX_AGE);
-    assert!(barrier.is_rotation_due(&rag()).await.unwrap());
+    assert!(barrier.is_rotation_due(&rag()));
 }
 
 #[tokio::test]

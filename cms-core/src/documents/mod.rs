@@ -22,7 +22,7 @@ use crate::api::documents::{
     RollbackDocument, TestPolicies, ValidatePolicy,
 };
 use crate::api::{Page, PageQuery};
-use crate::auth::{Action, Authorized, Covered, Target};
+use crate::auth::{Action, Authorized, Target};
 use crate::context::RequestContext;
 use crate::error::{Error, Result};
 use crate::ids::{Name, ProjectId};
@@ -163,23 +163,23 @@ impl Documents {
         prefix: Option<&str>,
         page: &PageQuery,
     ) -> Result<Page<Document>> {
-        let covered = Covered::parse(prefix, &ctx.principal)?;
-        let target = covered.target(project, kind.as_str());
+        let mut target = Target::new(project, kind.as_str());
+        target.name = prefix.map(str::to_owned);
         let proof = self.kit.authorize(ctx, read_action(kind), target).await?;
         let scope = self.kit.scope(&proof);
         let (limit, root) = (page.limit()?, head_prefix(kind));
         let mut after = page.after()?;
-        covered.check_cursor(after.as_deref())?;
         let mut items: Vec<Document> = Vec::new();
         loop {
             let start = after.as_ref().map(|name| format!("{root}{name}"));
-            let found =
-                scope.list(&format!("{root}{}", covered.text()), start.as_deref(), limit + 1, false).await?;
+            let found = scope
+                .list(&format!("{root}{}", prefix.unwrap_or("")), start.as_deref(), limit + 1, false)
+                .await?;
             let exhausted = !found.more;
             for entry in &found.entries {
                 let name = scope.relative(&entry.key).strip_prefix(&root).unwrap_or_default().to_owned();
                 let record: VersionRecord = decode(&entry.key, &entry.value)?;
-                if !record.is_tombstone() && covered.holds(&name) {
+                if !record.is_tombstone() {
                     if items.len() == limit {
                         let last = items.last().map(|item| item.name.clone());
                         return Ok(Page::new(items, last.as_deref()));

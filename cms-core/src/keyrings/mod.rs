@@ -17,8 +17,6 @@ use crate::store::{Outcome, Transaction};
 
 /// How often a change of a keyring is tried again when another process makes one.
 const ATTEMPTS: u32 = 16;
-/// The label of the subkey that the audit trail is chained with.
-pub(crate) const AUDIT_KEY: &str = "audit";
 
 /// The keyrings of the installation and of all projects.
 #[derive(Debug, Clone)]
@@ -82,7 +80,7 @@ impl Keyrings {
     /// # Errors
     /// The first error that a rotation met.
     pub async fn rotate_due(&self) -> Result<usize> {
-        let due = self.kit.barrier.rotations_due().await?;
+        let due = self.kit.barrier.rotations_due();
         let ctx = RequestContext::new(Principal::system());
         for project in &due {
             match self.rotate_project(&ctx, project).await {
@@ -135,7 +133,7 @@ impl Keyrings {
         let proof = self.authorize(ctx, &ProjectId::platform()).await?;
         let was_sealed = self.kit.barrier.is_sealed();
         self.kit.barrier.unseal().await?;
-        self.kit.audit.unseal(&self.kit.barrier.derive(AUDIT_KEY)?)?;
+        self.kit.audit.unseal(&self.kit.barrier.derive("audit")?)?;
         let kept =
             self.kit.audit.access(ctx, record(&proof, "unsealed the installation in this process")).await;
         if kept.is_err() && was_sealed {
@@ -200,6 +198,3 @@ fn contended() -> Error {
     Error::conflict("too_many_writers", "others keep changing the keyrings; try again")
         .with_retry_after(Duration::from_secs(1))
 }
-
-#[cfg(test)]
-mod tests;

@@ -266,10 +266,3 @@ impl Secrets {
 fn not_found(path: &Name) -> Error {
     Error::not_found(format!("the secret `{path}`"))
 }
-
-#[cfg(test)]
-mod fixture;
-#[cfg(test)]
-mod model_tests;
-#[cfg(test)]
-mod tests;

@@ -33,6 +33,7 @@ mod policy;
 mod project;
 mod release;
 mod route;
+mod sample;
 mod secret;
 mod serve;
 mod table;

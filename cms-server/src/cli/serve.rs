@@ -1,20 +1,115 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `cms serve`: a place for the command; it says that it is not built yet.
+//! `cms serve`: runs the server with settings from a file, from variables and from flags.
+
+use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 
 use super::app::App;
 use super::failure::Failure;
+use super::output::Format;
+use crate::server::Server;
+use crate::settings::{Checked, LogFormat, Settings};
+use crate::{hardening, telemetry};
 
 /// Run the server
 #[derive(Args)]
-#[command(after_help = "Example:\n  cms serve")]
-pub(crate) struct ServeArgs {}
+#[command(
+    after_help = "Every setting can stand in the file, in a variable (`CMS_STORE`, `CMS_SEAL_KEY_FILE`, …) or, \
+    where there is one, in a flag; the later wins.\n\nExample:\n  cms init --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key\n  \
+    cms serve --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key --listen 0.0.0.0:7080"
+)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// PEM file with the certificate chain
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file with the certificate's key
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// File that gets the audit trail as JSON lines as well
+    #[arg(long, value_name = "FILE")]
+    audit_file: Option<PathBuf>,
+    /// Form of the log
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// What is logged, such as `info,cms::http=debug`
+    #[arg(long, value_name = "FILTER")]
+    log_filter: Option<String>,
+}
 
-/// Refuses to run.
+/// Where an installation is.
+#[derive(Args)]
+pub(crate) struct Place {
+    /// Settings file
+    #[arg(long, env = "CMS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// URL of the store, such as `embedded:/var/lib/cms`
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// File with the seal key
+    #[arg(long, value_name = "FILE")]
+    seal_key_file: Option<PathBuf>,
+}
+
+impl Place {
+    /// Reads the settings that are said anywhere.
+    ///
+    /// # Errors
+    /// A usage error that names the key and what to write.
+    pub(crate) fn settings(self) -> Result<Settings, Failure> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let mut settings = Settings::load(self.config.as_deref(), variable).map_err(wrong)?;
+        settings.store = self.store.or(settings.store);
+        if let Some(file) = self.seal_key_file {
+            settings.seal.key_file = Some(file);
+            (settings.seal.key_env, settings.seal.credential) = (None, None);
+        }
+        Ok(settings)
+    }
+}
+
+/// Runs the server until a signal.
 ///
 /// # Errors
-/// Always.
-pub(crate) async fn run(_args: ServeArgs, _app: &App) -> Result<(), Failure> {
-    Err(Failure::error("`cms serve` is not built yet"))
+/// A usage error for settings that cannot be used, a failure for anything that keeps it from serving.
+pub(crate) async fn run(args: ServeArgs, app: &App) -> Result<(), Failure> {
+    let checked = args.checked()?;
+    telemetry::start(checked.log_format, checked.log_filter.clone()).map_err(failed)?;
+    hardening::apply();
+    let server = Server::start(checked).await.map_err(failed)?;
+    let (url, out) = (server.url(), app.out.clone());
+    let ready = move || match out.format {
+        Format::Json => drop(out.text(&json!({ "url": url }).to_string())),
+        Format::Table | Format::Yaml => out.say(&format!("listening on {url}")),
+    };
+    server.run(ready).await.map_err(failed)
+}
+
+impl ServeArgs {
+    fn checked(self) -> Result<Checked, Failure> {
+        let mut settings = self.place.settings()?;
+        settings.listen = self.listen.or(settings.listen);
+        settings.tls.cert = self.tls_cert.or(settings.tls.cert);
+        settings.tls.key = self.tls_key.or(settings.tls.key);
+        settings.audit.file = self.audit_file.or(settings.audit.file);
+        settings.log.format = self.log_format.unwrap_or(settings.log.format);
+        settings.log.filter = self.log_filter.or(settings.log.filter);
+        settings.check().map_err(wrong)
+    }
+}
+
+/// A command line or settings that cannot be used.
+pub(crate) fn wrong(error: impl std::fmt::Display) -> Failure {
+    Failure::usage(error.to_string())
+}
+
+/// Anything else that went wrong.
+pub(crate) fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::error(error.to_string())
 }

@@ -3,15 +3,20 @@
 //! translates the answer back. It holds no rule of its own.
 
 mod address;
+mod caller;
 mod extract;
 mod middleware;
 mod options;
 mod problem;
+mod reply;
 mod routes;
 mod state;
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::response::Redirect;
+use axum::routing::get;
+use cms_core::Cms;
 
 pub use options::Options;
 pub use problem::{ProblemDetails, ProblemPlace, TYPE_PREFIX};
@@ -21,14 +26,39 @@ use problem::Problem;
 use state::AppState;
 
 /// Builds the router. It can be nested under any prefix of a host's router with any state.
-pub fn router<S>(options: Options) -> Router<S>
+pub fn router<S>(cms: Cms, options: Options) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
-    let state = AppState::new(options);
-    routes::table()
-        .split_for_parts()
-        .0
+    assemble(cms, options, |router| router)
+}
+
+/// Builds the router for a server of its own: every path is answered, the root leads to the page that
+/// shows the API.
+pub fn standalone(cms: Cms, options: Options) -> Router {
+    let docs = options.docs;
+    assemble(cms, options, |router| {
+        let router = router.fallback(routes::missing::missing);
+        if docs { router.route("/", get(|| async { Redirect::temporary("api/v1/docs/") })) } else { router }
+    })
+}
+
+/// The description of the API, as `GET /api/v1/openapi.json` answers it.
+pub fn openapi(options: &Options) -> utoipa::openapi::OpenApi {
+    routes::table(options).1
+}
+
+fn assemble<S>(
+    cms: Cms,
+    options: Options,
+    extend: impl FnOnce(Router<AppState>) -> Router<AppState>,
+) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let (table, description) = routes::table(&options);
+    let state = AppState::new(cms, options, description);
+    extend(table)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state.clone())
         .layer(FrontLayer(state))

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
 
 /// Settings of the router. Begin with `Options::default()` and change fields.
 #[derive(Debug, Clone)]
@@ -39,6 +40,9 @@ pub struct Options {
     pub opa: bool,
     /// Whether the page that shows the API is served.
     pub docs: bool,
+    /// Cancelled when the server is about to stop: long polls and event streams end then, and the
+    /// server says that it is not ready.
+    pub closing: CancellationToken,
     /// Which request headers forward authentication hands to policies, in lower case.
     pub verify_headers: Vec<String>,
 }
@@ -60,6 +64,7 @@ impl Default for Options {
             strict_transport: false,
             opa: true,
             docs: true,
+            closing: CancellationToken::new(),
             verify_headers: ["accept", "content-type", "host", "origin", "user-agent", "x-request-id"]
                 .map(str::to_owned)
                 .to_vec(),

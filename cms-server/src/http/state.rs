@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 
+use cms_core::Cms;
+use utoipa::openapi::OpenApi;
+
 use super::middleware::limiter::Limiter;
 use super::middleware::metrics::{InFlight, Metrics};
 use super::middleware::request_id::RequestIds;
 use super::options::{CALLER_PER_MINUTE, Options};
+use super::routes::docs::Description;
 
 /// The state of one router. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -14,7 +18,9 @@ pub(crate) struct AppState(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    cms: Cms,
     options: Options,
+    description: Description,
     metrics: Metrics,
     limiter: Limiter,
     request_ids: RequestIds,
@@ -24,9 +30,11 @@ struct Shared {
 
 impl AppState {
     /// Builds the state of one router.
-    pub(crate) fn new(options: Options) -> Self {
+    pub(crate) fn new(cms: Cms, options: Options, description: OpenApi) -> Self {
         let per_minute = options.caller_per_minute.unwrap_or(CALLER_PER_MINUTE);
         Self(Arc::new(Shared {
+            cms,
+            description: Description::new(description),
             limiter: Limiter::new(per_minute, options.stranger_per_minute),
             metrics: Metrics::new(),
             request_ids: RequestIds::new(),
@@ -36,9 +44,19 @@ impl AppState {
         }))
     }
 
+    /// The CMS behind the router.
+    pub(crate) fn cms(&self) -> &Cms {
+        &self.0.cms
+    }
+
     /// The settings of the router.
     pub(crate) fn options(&self) -> &Options {
         &self.0.options
+    }
+
+    /// The description of the API.
+    pub(crate) fn description(&self) -> &Description {
+        &self.0.description
     }
 
     /// What the router counts.

@@ -9,9 +9,17 @@ use tower::ServiceExt;
 
 use super::*;
 
+/// A new installation in memory.
+async fn cms() -> Cms {
+    let store = std::sync::Arc::new(cms_core::store::MemoryStore::new());
+    let seal = std::sync::Arc::new(cms_core::crypto::DevSeal);
+    Cms::builder(store, seal).initialize().await.unwrap().0
+}
+
 /// The front around routes made for the test.
-fn around(routes: Router<AppState>, options: Options) -> Router {
-    let state = AppState::new(options);
+async fn around(routes: Router<AppState>, options: Options) -> Router {
+    let description = openapi(&options);
+    let state = AppState::new(cms().await, options, description);
     routes.method_not_allowed_fallback(method_not_allowed).with_state(state.clone()).layer(FrontLayer(state))
 }
 
@@ -28,7 +36,7 @@ async fn ask(router: &Router, request: Request<Body>) -> (Response<()>, serde_js
 
 #[tokio::test]
 async fn every_answer_carries_its_request_id_and_the_security_headers() {
-    let router = router::<()>(Options::default());
+    let router = router::<()>(cms().await, Options::default());
     let asked =
         request("GET", "/api/v1/nothing").header("x-request-id", "mine-1").body(Body::empty()).unwrap();
     let (response, body) = ask(&router, asked).await;
@@ -47,7 +55,7 @@ async fn every_answer_carries_its_request_id_and_the_security_headers() {
 
 #[tokio::test]
 async fn another_method_is_answered_with_those_allowed() {
-    let router = around(Router::new().route("/x", get(|| async { "x" })), Options::default());
+    let router = around(Router::new().route("/x", get(|| async { "x" })), Options::default()).await;
     for method in ["TRACE", "POST", "BREW"] {
         let (response, body) = ask(&router, request(method, "/x").body(Body::empty()).unwrap()).await;
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
@@ -61,7 +69,7 @@ async fn a_panic_is_a_problem_without_its_text() {
     async fn panics() -> &'static str {
         panic!("the secret is hunter2")
     }
-    let router = around(Router::new().route("/x", get(panics)), Options::default());
+    let router = around(Router::new().route("/x", get(panics)), Options::default()).await;
     let (response, body) = ask(&router, request("GET", "/x").body(Body::empty()).unwrap()).await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(body["code"], "internal");
@@ -76,7 +84,7 @@ async fn a_slow_answer_is_given_up_and_a_full_server_says_so() {
     }
     let mut options = Options::default();
     options.in_flight = 1;
-    let router = around(Router::new().route("/x", get(sleeps)), options);
+    let router = around(Router::new().route("/x", get(sleeps)), options).await;
     let slow = request("GET", "/x").body(Body::empty()).unwrap();
     let other = request("GET", "/x").body(Body::empty()).unwrap();
     let ((first, first_body), (second, second_body)) = tokio::join!(ask(&router, slow), ask(&router, other));
@@ -87,7 +95,7 @@ async fn a_slow_answer_is_given_up_and_a_full_server_says_so() {
 
 #[tokio::test]
 async fn oversized_requests_are_refused_before_anything_is_read() {
-    let router = router::<()>(Options::default());
+    let router = router::<()>(cms().await, Options::default());
     let long = format!("/api/v1/{}", "a".repeat(9000));
     let (response, _) = ask(&router, request("GET", &long).body(Body::empty()).unwrap()).await;
     assert_eq!(response.status(), StatusCode::URI_TOO_LONG);
@@ -106,7 +114,7 @@ async fn the_router_nests_under_a_prefix_of_a_host_with_a_state() {
     struct HostState;
     let host: Router = Router::new()
         .route("/", get(|| async { "host" }))
-        .nest("/cms", router::<HostState>(Options::default()))
+        .nest("/cms", router::<HostState>(cms().await, Options::default()))
         .with_state(HostState);
     let (response, body) =
         ask(&host, request("GET", "/cms/api/v1/nothing").body(Body::empty()).unwrap()).await;

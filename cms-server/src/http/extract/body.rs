@@ -11,6 +11,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use cms_core::{Error, ErrorKind};
 use http_body_util::BodyExt;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::super::problem::Problem;
@@ -29,6 +30,15 @@ pub(crate) struct Json<T>(pub(crate) T);
 /// A JSON body that may be missing, empty or `null`.
 #[derive(Debug)]
 pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+/// A JSON body that is not looked at before it is parsed: for the busiest routes, whose parsers keep
+/// the limits themselves.
+#[derive(Debug)]
+pub(crate) struct JsonText(Bytes);
+
+/// The same, up to the larger limit.
+#[derive(Debug)]
+pub(crate) struct LargeJsonText(JsonText);
 
 /// A body as it came, unpacked, up to the larger limit.
 #[derive(Debug)]
@@ -63,6 +73,54 @@ impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalJson<T> {
     }
 }
 
+impl FromRequest<AppState> for JsonText {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        require_json(request.headers())?;
+        Ok(Self(read(request, state, state.options().body_bytes).await?))
+    }
+}
+
+impl FromRequest<AppState> for LargeJsonText {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        require_json(request.headers())?;
+        Ok(Self(JsonText(read(request, state, state.options().large_body_bytes).await?)))
+    }
+}
+
+impl JsonText {
+    /// Parses the body into something that borrows from it.
+    ///
+    /// # Errors
+    /// `Invalid`, with the place.
+    pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
+        serde_json::from_slice(&self.0).map_err(|error| json::fault(&error))
+    }
+
+    /// Whether nothing was sent.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.0.trim_ascii().is_empty()
+    }
+
+    /// The body as it came.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl LargeJsonText {
+    /// Parses the body into something that borrows from it.
+    ///
+    /// # Errors
+    /// `Invalid`, with the place.
+    pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
+        self.0.parse()
+    }
+}
+
 impl FromRequest<AppState> for RawBody {
     type Rejection = Problem;
 
@@ -84,6 +142,17 @@ impl RawBody {
         }
         json::parse(&self.bytes)
     }
+
+    /// The same for a body that may be missing, empty or `null`.
+    ///
+    /// # Errors
+    /// As [`RawBody::json`].
+    pub(crate) fn optional_json<T: DeserializeOwned + Default>(&self) -> Result<T, Error> {
+        match self.bytes.trim_ascii() {
+            b"" | b"null" => Ok(T::default()),
+            _ => self.json(),
+        }
+    }
 }
 
 /// Whether a media type is JSON; none at all counts as JSON.
@@ -94,6 +163,9 @@ pub(crate) fn is_json(media_type: &str) -> bool {
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), Error> {
+    if headers.get(CONTENT_TYPE).is_none_or(|value| value == "application/json") {
+        return Ok(());
+    }
     let media_type = media_type(headers)?;
     if is_json(&media_type) { Ok(()) } else { Err(unsupported(&media_type)) }
 }
@@ -134,7 +206,8 @@ async fn read(request: Request, state: &AppState, limit: usize) -> Result<Bytes,
     if packed { Ok(unpack(&bytes, limit)?) } else { Ok(bytes) }
 }
 
-async fn collect(mut body: Body, limit: usize, idle: Duration) -> Result<Bytes, Problem> {
+/// Collects a body of at most `limit` bytes that never pauses longer than `idle`.
+pub(crate) async fn collect(mut body: Body, limit: usize, idle: Duration) -> Result<Bytes, Problem> {
     let mut first = Bytes::new();
     let mut rest: Vec<u8> = Vec::new();
     let mut length = 0_usize;

@@ -8,7 +8,7 @@ mod path;
 mod precondition;
 mod query;
 
-pub(crate) use body::{Json, OptionalJson, RawBody, drain, is_json};
-pub(crate) use path::{FromSegment, Path, check_raw_path};
+pub(crate) use body::{Json, JsonText, LargeJsonText, OptionalJson, RawBody, collect, drain};
+pub(crate) use path::{Segments, check_raw_path};
 pub(crate) use precondition::{ETag, Preconditions};
-pub(crate) use query::Query;
+pub(crate) use query::Params;

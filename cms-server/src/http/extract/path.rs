@@ -11,7 +11,7 @@ use super::super::problem::Problem;
 
 /// Typed path parameters, in the order of the route.
 #[derive(Debug)]
-pub(crate) struct Path<T>(pub(crate) T);
+pub(crate) struct Segments<T>(pub(crate) T);
 
 /// A value of one path parameter.
 pub(crate) trait FromSegment: Sized {
@@ -97,7 +97,7 @@ impl<A: FromSegment, B: FromSegment, C: FromSegment> FromSegments for (A, B, C) 
     }
 }
 
-impl<S: Send + Sync, T: FromSegments> FromRequestParts<S> for Path<T> {
+impl<S: Send + Sync, T: FromSegments> FromRequestParts<S> for Segments<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {

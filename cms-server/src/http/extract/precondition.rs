@@ -7,6 +7,7 @@ use axum::http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, IntoResponseParts, ResponseParts};
+use cms_core::documents::Expected;
 use cms_core::{Error, ErrorKind};
 
 use super::super::problem::Problem;
@@ -40,6 +41,31 @@ impl Preconditions {
             }
             _ => Err(unsupported("a write takes either `If-Match: \"<version>\"` or `If-None-Match: *`")),
         }
+    }
+
+    /// The same, as documents and projects expect it.
+    ///
+    /// # Errors
+    /// As [`Preconditions::expected_version`].
+    pub(crate) fn expected(&self) -> Result<Expected, Error> {
+        Ok(match self.expected_version()? {
+            None => Expected::Any,
+            Some(0) => Expected::Absent,
+            Some(version) => Expected::Version(version),
+        })
+    }
+
+    /// The one tag of `If-None-Match`, for those who wait until it changes.
+    pub(crate) fn one_tag(&self) -> Option<&str> {
+        match &self.if_none_match {
+            Some(Tags::Listed(tags)) => tags.first().map(String::as_str),
+            Some(Tags::Any) | None => None,
+        }
+    }
+
+    /// Whether the caller already holds this version.
+    pub(crate) fn is_known_version(&self, version: u64) -> bool {
+        self.if_none_match.is_some() && self.is_known(&version.to_string())
     }
 
     /// Whether the caller already holds the representation with this tag.

@@ -10,9 +10,9 @@ use super::super::problem::Problem;
 
 /// Typed query parameters. `T` refuses unknown fields.
 #[derive(Debug)]
-pub(crate) struct Query<T>(pub(crate) T);
+pub(crate) struct Params<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
@@ -46,7 +46,10 @@ mod tests {
     async fn ask(uri: &str) -> Result<Option<u64>, String> {
         let (mut parts, ()) = Request::builder().uri(uri).body(()).unwrap().into_parts();
         let told = |problem: Problem| Error::message(problem.error()).to_owned();
-        Query::<Version>::from_request_parts(&mut parts, &()).await.map(|query| query.0.version).map_err(told)
+        Params::<Version>::from_request_parts(&mut parts, &())
+            .await
+            .map(|query| query.0.version)
+            .map_err(told)
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,8 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
-use cms_core::Error;
+use cms_core::auth::Principal;
+use cms_core::{Error, RequestContext};
 use futures_util::FutureExt;
 use tower::{Layer, Service};
 
@@ -28,6 +29,8 @@ use super::super::address::{self, Origin};
 use super::super::extract::{check_raw_path, drain};
 use super::super::problem::Problem;
 use super::super::state::AppState;
+use super::idempotency::{is_asked, once, takes_key};
+use super::limiter::Allowance;
 use super::metrics::Slot;
 use super::request_id::X_REQUEST_ID;
 
@@ -37,6 +40,8 @@ const MAX_URI_BYTES: usize = 8 * 1024;
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// How many headers a request may have.
 const MAX_HEADERS: usize = 100;
+/// How long a verification of the whole trail may take.
+const VERIFY_TIME: Duration = Duration::from_secs(600);
 /// Bodies past this size are read on when no handler wants them.
 const DRAIN_FROM: u64 = 32 * 1024;
 
@@ -47,6 +52,27 @@ pub(crate) struct RequestInfo {
     pub(crate) id: Arc<str>,
     /// Where the request comes from.
     pub(crate) origin: Origin,
+    /// Where to note what the caller has left, if answers are to tell.
+    pub(crate) allowance: Option<Arc<OnceLock<Allowance>>>,
+}
+
+impl RequestInfo {
+    /// The address that limits and records speak of.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.origin.address
+    }
+
+    /// The context of a request by this principal.
+    pub(crate) fn context(&self, principal: Arc<Principal>) -> RequestContext {
+        RequestContext { principal, request_id: self.id.clone(), address: self.address() }
+    }
+}
+
+impl Default for RequestInfo {
+    /// For a request that has not passed the front: nothing is known of it.
+    fn default() -> Self {
+        Self { id: Arc::from("unknown"), origin: Origin::default(), allowance: None }
+    }
 }
 
 /// Puts the front around a router.
@@ -91,17 +117,13 @@ impl Service<Request> for Front {
         };
         keep_reading(&mut request);
         request.extensions_mut().insert(exchange.info.clone());
-        let limit = time_limit(&self.state, request.headers());
-        let answering = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-        Box::pin(async move {
-            let response = match tokio::time::timeout(limit, answering).await {
-                Ok(Ok(Ok(response))) => response,
-                Ok(Err(_panic)) => panicked(&exchange.info.id).into_response(),
-                Err(_elapsed) => timed_out(limit).into_response(),
-            };
-            drop(slot);
-            Ok(exchange.end(response))
-        })
+        let limit = time_limit(&self.state, &request);
+        if exchange.is_once(request.headers()) {
+            let answering = once(self.state.clone(), exchange.info.clone(), self.inner.clone(), request);
+            return exchange.answer(slot, limit, answering.map(Ok));
+        }
+        let answering = self.inner.call(request);
+        exchange.answer(slot, limit, answering)
     }
 }
 
@@ -121,7 +143,11 @@ impl Exchange {
         let origin = address::origin(peer, request.headers(), &state.options().trusted_proxies);
         Self {
             state: state.clone(),
-            info: RequestInfo { id: state.request_ids().of(request.headers()), origin },
+            info: RequestInfo {
+                id: state.request_ids().of(request.headers()),
+                origin,
+                allowance: state.options().caller_per_minute.map(|_| Arc::default()),
+            },
             started: Instant::now(),
             method: request.method().clone(),
             uri: request
@@ -130,6 +156,28 @@ impl Exchange {
                 .map_or_else(|| request.uri().clone(), |uri| uri.0.clone()),
             route: request.extensions().get::<MatchedPath>().cloned(),
         }
+    }
+
+    /// Whether the request is to be run once for its key.
+    fn is_once(&self, headers: &HeaderMap) -> bool {
+        is_asked(headers) && self.route.as_ref().is_some_and(|route| takes_key(&self.method, route.as_str()))
+    }
+
+    /// Waits for the answer, but not for ever, and whatever becomes of the handler.
+    fn answer<F>(self, slot: Slot, limit: Duration, answering: F) -> Answering
+    where
+        F: Future<Output = Result<Response, Infallible>> + Send + 'static,
+    {
+        let answering = AssertUnwindSafe(answering).catch_unwind();
+        Box::pin(async move {
+            let response = match tokio::time::timeout(limit, answering).await {
+                Ok(Ok(Ok(response))) => response,
+                Ok(Err(_panic)) => panicked(&self.info.id).into_response(),
+                Err(_elapsed) => timed_out(limit).into_response(),
+            };
+            drop(slot);
+            Ok(self.end(response))
+        })
     }
 
     /// Writes problems, adds what every answer carries, counts and logs.
@@ -159,6 +207,9 @@ impl Exchange {
         headers
             .entry(CONTENT_SECURITY_POLICY)
             .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+        if let Some(allowance) = self.info.allowance.as_ref().and_then(|noted| noted.get()) {
+            allowance.write(headers);
+        }
         if self.state.options().strict_transport {
             headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
         }
@@ -229,9 +280,12 @@ pub(crate) fn waits(headers: &HeaderMap) -> Option<u64> {
         .find_map(|part| part.trim().strip_prefix("wait=")?.trim_matches('"').parse().ok())
 }
 
-fn time_limit(state: &AppState, headers: &HeaderMap) -> Duration {
+fn time_limit(state: &AppState, request: &Request) -> Duration {
     let options = state.options();
-    match waits(headers) {
+    if request.uri().path().ends_with("/-/verify") {
+        return VERIFY_TIME;
+    }
+    match waits(request.headers()) {
         None => options.request_time,
         Some(seconds) => options.request_time + Duration::from_secs(seconds).min(options.wait_time),
     }
@@ -296,12 +350,4 @@ fn timed_out(limit: Duration) -> Problem {
         limit.as_secs()
     );
     Problem::busy("timed_out", detail)
-}
-
-/// The address of the caller, as far as it is known.
-impl RequestInfo {
-    /// The address that limits and records speak of.
-    pub(crate) fn address(&self) -> Option<IpAddr> {
-        self.origin.address
-    }
 }

@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use axum::http::{HeaderMap, HeaderValue};
 use cms_core::auth::{Principal, PrincipalKind};
 use cms_core::{Error, ErrorKind};
 use governor::clock::{Clock, DefaultClock};
@@ -28,10 +29,22 @@ pub(crate) struct Allowance {
     pub(crate) remaining: u32,
 }
 
+impl Allowance {
+    /// Writes it as headers.
+    pub(crate) fn write(self, headers: &mut HeaderMap) {
+        let used = u64::from(self.limit - self.remaining.min(self.limit));
+        let reset = (used * 60).div_ceil(u64::from(self.limit.max(1)));
+        headers.insert("ratelimit-limit", HeaderValue::from(self.limit));
+        headers.insert("ratelimit-remaining", HeaderValue::from(self.remaining));
+        headers.insert("ratelimit-reset", HeaderValue::from(reset));
+    }
+}
+
 /// The limits of one router.
 pub(crate) struct Limiter {
     callers: Keyed<CallerKey>,
     strangers: Keyed<IpAddr>,
+    caller_per_minute: NonZeroU32,
     clock: DefaultClock,
     asked: AtomicU32,
 }
@@ -63,6 +76,7 @@ impl Limiter {
         Self {
             callers: RateLimiter::dashmap(keyed).with_middleware(),
             strangers: RateLimiter::dashmap(strangers).with_middleware(),
+            caller_per_minute,
             clock: DefaultClock::default(),
             asked: AtomicU32::new(0),
         }
@@ -97,6 +111,11 @@ impl Limiter {
                 until.wait_time_from(self.clock.now()),
             )),
         }
+    }
+
+    /// What a caller is told whose limit is used up.
+    pub(crate) fn used_up(&self) -> Allowance {
+        Allowance { limit: self.caller_per_minute.get(), remaining: 0 }
     }
 
     fn sweep(&self) {

@@ -1,14 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Every route: the one list. A new resource is one file here and one line in [`table`].
+//! Every route: the one list. A new resource is one file here and one line in [`api`].
 
-mod missing;
+mod audit;
+mod auth;
+mod decisions;
+pub(crate) mod describe;
+pub(crate) mod docs;
+mod documents;
+mod environments;
+mod events;
+mod health;
+mod keys;
+mod members;
+mod metrics;
+pub(crate) mod missing;
+mod opa;
+mod policies;
+mod projects;
+mod queries;
+mod releases;
+mod secrets;
+mod users;
+mod verify;
 
+use utoipa::openapi::OpenApi;
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
+use super::options::Options;
+use super::problem::{ProblemDetails, ProblemPlace};
 use super::state::AppState;
 
 /// The route table, with its description.
-pub(crate) fn table() -> OpenApiRouter<AppState> {
-    let api = OpenApiRouter::new().merge(missing::router());
-    OpenApiRouter::new().nest("/api/v1", api)
+pub(crate) fn table(options: &Options) -> (axum::Router<AppState>, OpenApi) {
+    let mut table = OpenApiRouter::new().nest("/api/v1", api(options)).merge(metrics::router());
+    if options.opa {
+        table = table.merge(opa::router());
+    }
+    let (router, mut description) = table.split_for_parts();
+    let components = description.components.get_or_insert_default();
+    components.schemas.insert(ProblemDetails::name().into_owned(), ProblemDetails::schema());
+    components.schemas.insert(ProblemPlace::name().into_owned(), ProblemPlace::schema());
+    components.schemas.insert(opa::OpaError::name().into_owned(), opa::OpaError::schema());
+    (router, describe::describe(description))
+}
+
+/// Everything under `/api/v1`, by resource.
+fn api(options: &Options) -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .merge(audit::router())
+        .merge(auth::router())
+        .merge(decisions::router())
+        .merge(docs::router(options.docs))
+        .merge(documents::router())
+        .merge(environments::router())
+        .merge(events::router())
+        .merge(health::router())
+        .merge(keys::router())
+        .merge(members::router())
+        .merge(missing::router())
+        .merge(policies::router())
+        .merge(projects::router())
+        .merge(releases::router())
+        .merge(secrets::router())
+        .merge(users::router())
+        .merge(verify::router())
 }

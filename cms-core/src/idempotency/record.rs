@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The stored form of a first answer, version 1. Only ever written through the barrier.
+
+use std::fmt;
+
+use bytes::Bytes;
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+
+/// An answer that is kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// The status.
+    pub status: u16,
+    /// The headers that belong to the answer itself.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl fmt::Debug for StoredAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredAnswer").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+/// What is known of a key.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) fingerprint: String,
+    pub(super) begun: Timestamp,
+    pub(super) answer: Option<StoredAnswer>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    v: u8,
+    fingerprint: String,
+    begun: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    body: String,
+}
+
+impl Record {
+    pub(super) fn begun(fingerprint: String, now: Timestamp) -> Self {
+        Self { fingerprint, begun: now, answer: None }
+    }
+
+    pub(super) fn finished(fingerprint: String, now: Timestamp, answer: StoredAnswer) -> Self {
+        Self { fingerprint, begun: now, answer: Some(answer) }
+    }
+
+    pub(super) fn parse(text: &[u8]) -> Result<Self> {
+        let wire: Wire = serde_json::from_slice(text).map_err(Error::internal)?;
+        if wire.v != 1 {
+            return Err(Error::internal(format!("an idempotency record of the unknown version {}", wire.v)));
+        }
+        let body = BASE64.decode(wire.body.as_bytes()).map_err(Error::internal)?;
+        let headers = wire.headers;
+        let answer = wire.status.map(|status| StoredAnswer { status, headers, body: body.into() });
+        Ok(Self { fingerprint: wire.fingerprint, begun: wire.begun, answer })
+    }
+
+    pub(super) fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>> {
+        let answer = self.answer.as_ref();
+        let wire = Wire {
+            v: 1,
+            fingerprint: self.fingerprint.clone(),
+            begun: self.begun,
+            status: answer.map(|answer| answer.status),
+            headers: answer.map(|answer| answer.headers.clone()).unwrap_or_default(),
+            body: answer.map(|answer| BASE64.encode(&answer.body)).unwrap_or_default(),
+        };
+        serde_json::to_vec(&wire).map(Zeroizing::new).map_err(Error::internal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOLDEN: &str = r#"{"v":1,"fingerprint":"ab","begun":"2026-01-02T03:04:05.006Z","status":201,"headers":[["etag","\"1\""]],"body":"e30="}"#;
+
+    #[test]
+    fn version_1_loads_for_ever() {
+        let record = Record::parse(GOLDEN.as_bytes()).unwrap();
+        assert_eq!(record.to_bytes().unwrap().as_slice(), GOLDEN.as_bytes());
+        let answer = record.answer.unwrap();
+        assert_eq!((answer.status, answer.body.as_ref()), (201, b"{}".as_slice()));
+        assert!(Record::parse(GOLDEN.replace("\"v\":1", "\"v\":2").as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The description of the API, and a page to browse it that loads nothing from elsewhere.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use cms_core::Error;
+use utoipa::openapi::{OpenApi, Server};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::Config;
+
+use crate::http::problem::{Answer, Problem};
+use crate::http::reply::json;
+use crate::http::state::AppState;
+
+/// The page sets styles on its elements; everything else comes from the server itself.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+/// The description that is served; known once all routes are.
+pub(crate) struct Description {
+    api: OpenApi,
+    text: Bytes,
+}
+
+impl std::fmt::Debug for Description {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Description").finish_non_exhaustive()
+    }
+}
+
+impl Description {
+    /// Writes the description once.
+    pub(crate) fn new(api: OpenApi) -> Self {
+        let text = api.to_json().unwrap_or_default().into();
+        Self { api, text }
+    }
+
+    /// The text for a router under a prefix.
+    fn under(&self, prefix: &str) -> Bytes {
+        if prefix.is_empty() {
+            return self.text.clone();
+        }
+        let mut api = self.api.clone();
+        api.servers = Some(vec![Server::new(prefix)]);
+        api.to_json().unwrap_or_default().into()
+    }
+}
+
+/// The routes of the description and its page.
+pub(crate) fn router(with_page: bool) -> OpenApiRouter<AppState> {
+    let router = OpenApiRouter::new().route("/openapi.json", get(description));
+    if !with_page {
+        return router;
+    }
+    router.route("/docs", get(to_page)).route("/docs/", get(page)).route("/docs/{*file}", get(file))
+}
+
+/// Answers the OpenAPI description, for the prefix that the host has put the router under.
+async fn description(State(app): State<AppState>, OriginalUri(uri): OriginalUri) -> Response {
+    let prefix = uri.path().strip_suffix("/api/v1/openapi.json").unwrap_or_default();
+    json(app.description().under(prefix))
+}
+
+async fn to_page() -> Response {
+    (StatusCode::PERMANENT_REDIRECT, [(LOCATION, "docs/")]).into_response()
+}
+
+async fn page() -> Answer<Response> {
+    asset("index.html")
+}
+
+async fn file(Path(file): Path<String>) -> Answer<Response> {
+    asset(&file)
+}
+
+fn asset(path: &str) -> Answer<Response> {
+    let config = Arc::new(Config::from("../openapi.json"));
+    match utoipa_swagger_ui::serve(path, config) {
+        Ok(Some(file)) => {
+            let media_type = HeaderValue::from_str(&file.content_type).map_err(Error::internal)?;
+            let headers: [(HeaderName, HeaderValue); 3] = [
+                (CONTENT_TYPE, media_type),
+                (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+                (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+            ];
+            Ok((headers, file.bytes.into_owned()).into_response())
+        }
+        Ok(None) => Err(Error::not_found("this path").into()),
+        Err(error) => Err(Problem::from(Error::internal(error.to_string()))),
+    }
+}

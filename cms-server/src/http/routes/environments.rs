@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Environments: which release is active, and its bundle for OPA.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use cms_core::api::PageQuery;
+use cms_core::api::page::Page;
+use cms_core::api::releases::{Activate, Activation, Environment, PutEnvironment, RollbackEnvironment};
+use cms_core::ids::{EnvironmentId, ProjectId};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::caller::Caller;
+use crate::http::extract::{ETag, Json, OptionalJson, Params, Preconditions, Segments};
+use crate::http::middleware::front::waits;
+use crate::http::problem::Answer;
+use crate::http::reply::{made, tagged};
+use crate::http::routes::describe::Prefer;
+use crate::http::routes::queries::NoQuery;
+use crate::http::state::AppState;
+
+/// What OPA is told when it asked for a long poll.
+const BUNDLES: &str = "application/vnd.openpolicyagent.bundles";
+
+type At = Segments<(ProjectId, EnvironmentId)>;
+
+/// The routes of environments.
+pub(crate) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(put, read))
+        .routes(routes!(activate))
+        .routes(routes!(rollback))
+        .routes(routes!(history))
+        .routes(routes!(bundle))
+}
+
+/// Lists the environments of a project.
+#[utoipa::path(get, path = "/projects/{project}/environments", tag = "environments",
+    responses((status = 200, description = "All environments", body = Page<Environment>)))]
+async fn list(
+    State(app): State<AppState>,
+    Caller(ctx): Caller,
+    Segments((project,)): Segments<(ProjectId,)>,
+    Params(NoQuery {}): Params<NoQuery>,
+) -> Answer<Json<Page<Environment>>> {
+    Ok(Json(Page::new(app.cms().releases().environments(&ctx, &project).await?, None)))
+}
+
+/// Reads an environment.
+#[utoipa::path(get, path = "/projects/{project}/environments/{environment}", tag = "environments",
+    responses((status = 200, description = "The environment", body = Environment)))]
+async fn read(
+    State(app): State<AppState>,
+    Caller(ctx): Caller,
+    Segments((project, name)): At,
+) -> Answer<impl IntoResponse> {
+    let environment = app.cms().releases().environment(&ctx, &project, &name).await?;
+    Ok(tagged(environment.version, environment))
+}
+
+/// Adds an environment or changes its settings.
+#[utoipa::path(put, path = "/projects/{project}/environments/{environment}", tag = "environments",
+    request_body = Option<PutEnvironment>,
+    responses((status = 200, description = "The environment", body = Environment),
+        (status = 201, description = "The new environment", body = Environment)))]
+async fn put(
+    State(app): State<AppState>,
+    Caller(ctx): Caller,
+    Segments((project, name)): At,
+    OptionalJson(put): OptionalJson<PutEnvironment>,
+) -> Answer<impl IntoResponse> {
+    let (environment, created) = app.cms().releases().put_environment(&ctx, &project, &name, put).await?;
+    Ok((made(created), tagged(environment.version, environment)))
+}
+
+/// Activates a release.
+#[utoipa::path(post, path = "/projects/{project}/environments/{environment}/activate", tag = "environments",
+    request_body = Activate, responses((status = 200, description = "The activation", body = Activation)))]
+async fn activate(
+    State(app): State<AppState>,
+    Caller(ctx): Caller,
+    Segments((project, name)): At,
+    Json(activate): Json<Activate>,
+) -> Answer<impl IntoResponse> {
+    let activation = app.cms().releases().activate(&ctx, &project, &name, activate).await?;
+    Ok(tagged(activation.version, activation))
+}
+
+/// Goes back to the release that was active before, or to a named one.
+#[utoipa::path(post, path = "/projects/{project}/environments/{environment}/rollback", tag = "environments",
+    request_body = Option<RollbackEnvironment>,
+    responses((status = 200, description = "The activation", body = Activation)))]
+async fn rollback(
+    State(app): State<AppState>,
+    Caller(ctx): Caller,
+    Segments((project, name)): At,
+    OptionalJson(back): OptionalJson<RollbackEnvironment>,
+) -> Answer<impl IntoResponse> {
+    let activation = app.cms().releases().rollback(&ctx, &project, &name, back).await?;
+    Ok(tagged(activation.version, activation))
+}
+
+/// Lists what was active, newest first.
+#[utoipa::path(get, path = "/projects/{project}/environments/{environment}/history", tag = "environments", params(PageQuery),
+    responses((status = 200, description = "A page of activations", body = Page<Activation>)))]
+async fn history(
+    State(app): State<AppState>,
+    Caller(ctx): Caller,
+    Segments((project, name)): At,
+    Params(page): Params<PageQuery>,
+) -> Answer<Json<Page<Activation>>> {
+    Ok(Json(app.cms().releases().history(&ctx, &project, &name, &page).await?))
+}
+
+/// Exports the active release as an OPA bundle. With `If-None-Match` and `Prefer: wait=N` it waits for
+/// another release.
+#[utoipa::path(get, path = "/projects/{project}/environments/{environment}/bundle.tar.gz", tag = "environments", params(Prefer),
+    responses((status = 200, description = "The bundle", body = Vec<u8>, content_type = "application/gzip"),
+        (status = 304, description = "The caller has this release")))]
+async fn bundle(
+    State(app): State<AppState>,
+    Caller(ctx): Caller,
+    Segments((project, name)): At,
+    known: Preconditions,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let long_poll = waits(&headers);
+    let wait = Duration::from_secs(long_poll.unwrap_or(0)).min(app.options().wait_time);
+    let asking = app.cms().releases().bundle(&ctx, &project, &name, known.one_tag(), wait);
+    let found = match app.options().closing.run_until_cancelled(asking).await {
+        Some(found) => found?,
+        // The server is about to stop: the caller asks the next one at once.
+        None => app.cms().releases().bundle(&ctx, &project, &name, known.one_tag(), Duration::ZERO).await?,
+    };
+    let media_type = if long_poll.is_some() { BUNDLES } else { "application/gzip" };
+    let common =
+        ([(CACHE_CONTROL, "private, no-cache"), (CONTENT_TYPE, media_type)], ETag::text(&found.release));
+    Ok(match found.archive {
+        Some(archive) => (common, archive).into_response(),
+        None => (StatusCode::NOT_MODIFIED, common).into_response(),
+    })
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Whether the server works, and whether it can serve. Nobody need be known to ask.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use cms_core::Health;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::extract::Json;
+use crate::http::state::AppState;
+
+/// The routes of health.
+pub(crate) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(health)).routes(routes!(live)).routes(routes!(ready))
+}
+
+/// The state of the server.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HealthReport {
+    /// `ok`, `sealed`, `degraded` (a backend does not answer) or `stopping`.
+    status: &'static str,
+    /// Whether the installation is sealed.
+    sealed: bool,
+    /// The kind of seal.
+    seal: &'static str,
+    /// The backends.
+    backends: Vec<BackendHealth>,
+}
+
+/// The state of a backend.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BackendHealth {
+    /// Its name.
+    name: &'static str,
+    /// `ok` or `unavailable`.
+    state: &'static str,
+    /// The revision that it stands at.
+    revision: u64,
+    /// How many revisions this process is behind.
+    lag: u64,
+}
+
+/// That the process works.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Liveness {
+    /// Always `ok`.
+    status: &'static str,
+}
+
+/// Tells the state of the seal and of each backend.
+#[utoipa::path(get, path = "/health", tag = "system", security(()),
+    responses((status = 200, description = "The state", body = HealthReport)))]
+async fn health(State(app): State<AppState>) -> Json<HealthReport> {
+    Json(report(&app).await)
+}
+
+/// Tells that the process works.
+#[utoipa::path(get, path = "/health/live", tag = "system", security(()),
+    responses((status = 200, description = "It works", body = Liveness)))]
+async fn live() -> Json<Liveness> {
+    Json(Liveness { status: "ok" })
+}
+
+/// Tells whether the server can serve.
+#[utoipa::path(get, path = "/health/ready", tag = "system", security(()),
+    responses((status = 200, description = "It can", body = HealthReport),
+        (status = 503, description = "It cannot now", body = HealthReport)))]
+async fn ready(State(app): State<AppState>) -> (StatusCode, Json<HealthReport>) {
+    let report = report(&app).await;
+    let status = if report.status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(report))
+}
+
+async fn report(app: &AppState) -> HealthReport {
+    let health = app.cms().health().await;
+    HealthReport {
+        status: status(&health, app.options().closing.is_cancelled()),
+        sealed: health.sealed,
+        seal: health.seal,
+        backends: vec![BackendHealth {
+            name: health.store,
+            state: if health.store_error.is_none() { "ok" } else { "unavailable" },
+            revision: health.revision,
+            lag: health.revision.saturating_sub(health.seen_revision),
+        }],
+    }
+}
+
+fn status(health: &Health, stopping: bool) -> &'static str {
+    match (stopping, health.sealed, &health.store_error) {
+        (true, _, _) => "stopping",
+        (_, _, Some(_)) => "degraded",
+        (_, true, _) => "sealed",
+        (false, false, None) => "ok",
+    }
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Metrics for Prometheus, at the root. Without a credential only for this machine, unless the
+//! settings say otherwise.
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::response::IntoResponse;
+use cms_core::Error;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::caller::{Caller, info};
+use crate::http::problem::{Answer, Problem};
+use crate::http::state::AppState;
+
+/// The route of metrics.
+pub(crate) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(metrics))
+}
+
+/// Somebody who may see the metrics.
+pub(crate) struct Watcher;
+
+impl FromRequestParts<AppState> for Watcher {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        if !state.options().public_metrics && !info(parts).origin.is_local {
+            let Caller(ctx) = Caller::from_request_parts(parts, state).await?;
+            state.cms().allow_system_read(&ctx).await?;
+        }
+        Ok(Self)
+    }
+}
+
+/// Writes the metrics in the text form of Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "system",
+    responses((status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text")))]
+async fn metrics(State(app): State<AppState>, _allowed: Watcher) -> Answer<impl IntoResponse> {
+    let text = app.metrics().encode().map_err(Error::internal)?;
+    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The data part of OPA's REST API on an environment's active release, in OPA's own shapes
+//! (<https://www.openpolicyagent.org/docs/rest-api>): 200 without `result` for what is undefined,
+//! unknown parameters ignored, a body with `GET` ignored.
+
+use axum::extract::{FromRequestParts, RawPathParams, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use cms_core::decisions::{Evaluated, query_path};
+use cms_core::ids::{EnvironmentId, ProjectId};
+use cms_core::{Error, RequestContext};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::caller::{Caller, Stranger};
+use crate::http::extract::{Json, JsonText};
+use crate::http::problem::Problem;
+use crate::http::reply::json;
+use crate::http::state::AppState;
+
+/// The routes of OPA's API.
+pub(crate) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(data_get, data_post))
+        .routes(routes!(data_v0))
+        .routes(routes!(health))
+        .route("/opa/{project}/{environment}/v1/data", get(data_get).post(data_post))
+        .route("/opa/{project}/{environment}/v1/data/", get(data_get).post(data_post))
+}
+
+/// Which document is asked for, and the caller.
+pub(crate) struct Ask {
+    ctx: RequestContext,
+    project: ProjectId,
+    environment: EnvironmentId,
+    path: String,
+    options: Options,
+}
+
+/// The parameters of OPA that change the answer here.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Options {
+    pretty: bool,
+    provenance: bool,
+    input: Option<String>,
+}
+
+/// An answer of OPA's data API.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DataAnswer {
+    /// What the document came to; not there when it is undefined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    result: Option<Box<RawValue>>,
+    /// The id of the decision.
+    decision_id: String,
+    /// Which release answered, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    provenance: Option<serde_json::Value>,
+    /// That a body had no `input`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<OpaWarning>,
+}
+
+/// A hint that the request was probably meant differently.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OpaWarning {
+    /// Always `api_usage_warning`.
+    code: &'static str,
+    /// What is probably wrong.
+    message: &'static str,
+}
+
+/// An error in OPA's shape.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OpaError {
+    /// A stable word of OPA's.
+    code: &'static str,
+    /// What happened.
+    message: String,
+}
+
+/// The body of a question.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct DataQuestion<'a> {
+    /// The input document.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<serde_json::Value>)]
+    input: Option<&'a RawValue>,
+}
+
+impl FromRequestParts<AppState> for Ask {
+    type Rejection = OpaRefusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, OpaRefusal> {
+        let Caller(ctx) = Caller::from_request_parts(parts, state).await?;
+        let params = RawPathParams::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Error::invalid("the path holds bytes that are no UTF-8"))?;
+        let named =
+            |name: &str| params.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
+        let options = Options::parse(parts.uri.query().unwrap_or_default());
+        Ok(Self {
+            ctx,
+            project: ProjectId::parse(named("project"))?,
+            environment: EnvironmentId::parse(named("environment"))?,
+            path: named("path").to_owned(),
+            options,
+        })
+    }
+}
+
+/// Reads a document, with `?input=` as the input.
+#[utoipa::path(get, path = "/opa/{project}/{environment}/v1/data/{*path}", tag = "opa",
+    params(("input" = Option<String>, Query, description = "The input document as JSON"),
+        ("pretty" = Option<bool>, Query, description = "Whether the answer is indented"),
+        ("provenance" = Option<bool>, Query, description = "Whether the answer names its release")),
+    responses((status = 200, description = "The document", body = DataAnswer)))]
+async fn data_get(State(app): State<AppState>, ask: Ask) -> Result<Response, OpaRefusal> {
+    let input = ask.options.input.clone();
+    ask.answer(&app, input.as_deref(), None).await
+}
+
+/// Reads a document for the input in the body.
+#[utoipa::path(post, path = "/opa/{project}/{environment}/v1/data/{*path}", tag = "opa", request_body = Option<DataQuestion<'static>>,
+    params(("pretty" = Option<bool>, Query, description = "Whether the answer is indented"),
+        ("provenance" = Option<bool>, Query, description = "Whether the answer names its release")),
+    responses((status = 200, description = "The document", body = DataAnswer)))]
+async fn data_post(
+    State(app): State<AppState>,
+    ask: Ask,
+    body: Result<JsonText, Problem>,
+) -> Result<Response, OpaRefusal> {
+    let body = body?;
+    if body.is_blank() {
+        return ask.answer(&app, None, None).await;
+    }
+    let question: DataQuestion<'_> = body.parse()?;
+    let warning = question.input.is_none().then_some(NO_INPUT);
+    ask.answer(&app, question.input.map(RawValue::get), warning).await
+}
+
+/// Reads a document for the input that the body is; the answer is the document itself.
+#[utoipa::path(post, path = "/opa/{project}/{environment}/v0/data/{*path}", tag = "opa", request_body = Option<serde_json::Value>,
+    responses((status = 200, description = "The document", body = serde_json::Value)))]
+async fn data_v0(
+    State(app): State<AppState>,
+    ask: Ask,
+    body: Result<JsonText, Problem>,
+) -> Result<Response, OpaRefusal> {
+    let body = body?;
+    let input = if body.is_blank() { None } else { Some(body.parse::<&RawValue>()?) };
+    match ask.evaluate(&app, input.map(RawValue::get)).await?.result {
+        Some(result) => Ok(json(result.get().to_owned())),
+        None => Err(OpaRefusal::undefined(&ask.path)),
+    }
+}
+
+/// Tells that the surface answers.
+#[utoipa::path(get, path = "/opa/{project}/{environment}/health", tag = "opa", security(()),
+    responses((status = 200, description = "It does", body = serde_json::Value)))]
+async fn health(State(app): State<AppState>, _asked: Stranger) -> Response {
+    let health = app.cms().health().await;
+    if health.store_error.is_none() && !health.sealed {
+        return json("{}");
+    }
+    let mut response =
+        json(r#"{"error":"not ready: the store does not answer, or the installation is sealed"}"#);
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
+const NO_INPUT: OpaWarning =
+    OpaWarning { code: "api_usage_warning", message: "'input' key missing from the request" };
+
+impl Ask {
+    async fn evaluate(&self, app: &AppState, input: Option<&str>) -> Result<Evaluated, Error> {
+        let path = query_path(&self.path)?;
+        let environment = Some(self.environment.as_str());
+        app.cms().decisions().evaluate(&self.ctx, &self.project, environment, &path, input).await
+    }
+
+    async fn answer(
+        &self,
+        app: &AppState,
+        input: Option<&str>,
+        warning: Option<OpaWarning>,
+    ) -> Result<Response, OpaRefusal> {
+        let evaluated = self.evaluate(app, input).await?;
+        let provenance = self.options.provenance.then(
+            || serde_json::json!({"bundles": {self.environment.as_str(): {"revision": &*evaluated.release}}}),
+        );
+        let answer =
+            DataAnswer { result: evaluated.result, decision_id: evaluated.decision_id, provenance, warning };
+        if self.options.pretty {
+            return Ok(json(indented(&answer)?));
+        }
+        Ok(Json(answer).into_response())
+    }
+}
+
+/// Indents as OPA does. The result is built as a tree, which only people's requests pay for.
+fn indented(answer: &DataAnswer) -> Result<String, Error> {
+    let tree = serde_json::to_value(answer).map_err(Error::internal)?;
+    serde_json::to_string_pretty(&tree).map(|text| text + "\n").map_err(Error::internal)
+}
+
+impl Options {
+    /// Reads the parameters that are known; OPA ignores others. A name alone means true.
+    fn parse(query: &str) -> Self {
+        let mut options = Self::default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, "true"));
+            let on = matches!(value, "" | "1" | "t" | "T" | "true" | "TRUE" | "True");
+            match name {
+                "pretty" => options.pretty = on,
+                "provenance" => options.provenance = on,
+                "input" => options.input = Some(decode(value)),
+                _ => {}
+            }
+        }
+        options
+    }
+}
+
+/// Decodes a form value once. What is no escape stays as it is; the JSON parser has the last word.
+fn decode(value: &str) -> String {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let escape = tail.get(..2).and_then(|hex| data_encoding::HEXUPPER_PERMISSIVE.decode(hex).ok());
+        match (first, escape) {
+            (b'%', Some(byte)) => {
+                bytes.extend(byte);
+                rest = tail.get(2..).unwrap_or_default();
+                continue;
+            }
+            (b'+', _) => bytes.push(b' '),
+            (other, _) => bytes.push(*other),
+        }
+        rest = tail;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A refusal in OPA's shape.
+#[derive(Debug)]
+pub(crate) struct OpaRefusal {
+    problem: Problem,
+    code: &'static str,
+}
+
+impl OpaRefusal {
+    fn undefined(path: &str) -> Self {
+        let error = Error::not_found(format!("the document `{path}`"));
+        Self { problem: error.into(), code: "undefined_document" }
+    }
+}
+
+impl From<Error> for OpaRefusal {
+    fn from(error: Error) -> Self {
+        Problem::from(error).into()
+    }
+}
+
+impl From<Problem> for OpaRefusal {
+    fn from(problem: Problem) -> Self {
+        let code = match problem.status().as_u16() {
+            401 | 403 => "unauthorized",
+            404 => "resource_not_found",
+            400..=499 => "invalid_parameter",
+            _ => "internal_error",
+        };
+        Self { problem, code }
+    }
+}
+
+impl IntoResponse for OpaRefusal {
+    fn into_response(self) -> Response {
+        let body = OpaError { code: self.code, message: self.problem.error().message().to_owned() };
+        let mut response = Json(body).into_response();
+        *response.status_mut() = self.problem.status();
+        self.problem.write_headers(response.headers_mut());
+        tracing::debug!(code = self.problem.error().code(), "a request of OPA's form was refused");
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_read_as_opa_reads_them() {
+        let options = Options::parse("pretty&input=%7B%22a%22:+1%7D&explain=full&provenance=false");
+        assert!(options.pretty && !options.provenance);
+        assert_eq!(options.input.as_deref(), Some("{\"a\": 1}"));
+        assert_eq!(Options::parse("pretty=0").pretty, false);
+        assert_eq!(decode("100%"), "100%");
+    }
+
+    #[test]
+    fn an_undefined_document_has_no_result() {
+        let answer = DataAnswer { result: None, decision_id: "d".into(), provenance: None, warning: None };
+        assert_eq!(serde_json::to_string(&answer).unwrap(), r#"{"decision_id":"d"}"#);
+    }
+}

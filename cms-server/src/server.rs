@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A server as a whole: opens the store, unseals the installation, binds, serves, drains.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use cms_core::audit::AuditSettings;
+use cms_core::crypto::{KeySeal, Seal};
+use cms_core::store::Durability;
+use cms_core::{Cms, CmsBuilder, Error};
+use tokio_util::sync::CancellationToken;
+
+use crate::http::{Options, standalone};
+use crate::listen::Listener;
+use crate::settings::{AccessDurability, AuditFileSettings, Checked};
+use crate::shutdown::{on_hangup, on_signal};
+use crate::tls::{Tls, TlsError};
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store, the seal or the installation.
+    #[error("{0}")]
+    Cms(#[source] Error),
+    /// The store cannot be opened.
+    #[error("the store `{url}` cannot be opened: {source}")]
+    Store {
+        /// Its URL.
+        url: String,
+        /// Why.
+        source: cms_core::store::StoreError,
+    },
+    /// The certificate or its key.
+    #[error("{0}")]
+    Tls(#[source] TlsError),
+    /// The address.
+    #[error("the address `{address}` cannot be listened on: {source}; choose another with `--listen`")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Signals.
+    #[error("signals cannot be handled: {0}")]
+    Signals(#[source] io::Error),
+}
+
+/// A server that is bound and ready to serve.
+#[derive(Debug)]
+pub struct Server {
+    cms: Cms,
+    listener: Listener,
+    options: Options,
+    tls: Option<Tls>,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Does everything that can fail before the port is bound, and then binds it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub async fn start(checked: Checked) -> Result<Self, StartError> {
+        let tls = checked.tls.as_ref().map(|(certificate, key)| Tls::load(certificate, key));
+        let tls = tls.transpose().map_err(StartError::Tls)?;
+        let seal: Arc<dyn Seal> = Arc::new(KeySeal::new(checked.seal.clone()));
+        let cms = builder(&checked.store, seal).await?.audit(audit_settings(&checked.audit));
+        let cms = cms.build().await.map_err(StartError::Cms)?;
+        Self::bind(cms, checked.listen, tls, checked.connections, checked.options).await
+    }
+
+    /// Binds the port for a CMS that is open.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub async fn bind(
+        cms: Cms,
+        address: SocketAddr,
+        tls: Option<Tls>,
+        connections: usize,
+        options: Options,
+    ) -> Result<Self, StartError> {
+        let refused = |source| StartError::Bind { address, source };
+        let listener = Listener::bind(address, tls.clone(), connections).await.map_err(refused)?;
+        let address = listener.address().map_err(refused)?;
+        Ok(Self { cms, listener, options, tls, address })
+    }
+
+    /// Where the server can be reached.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The CMS behind the server.
+    pub fn cms(&self) -> &Cms {
+        &self.cms
+    }
+
+    /// Serves until a signal, then drains. `ready` is called once requests are answered.
+    ///
+    /// # Errors
+    /// If signals cannot be handled.
+    pub async fn run(self, ready: impl FnOnce()) -> Result<(), StartError> {
+        let stop = CancellationToken::new();
+        on_signal(stop.clone()).map_err(StartError::Signals)?;
+        let tls = self.tls.clone();
+        on_hangup(move || reload(tls.as_ref())).map_err(StartError::Signals)?;
+        ready();
+        self.serve(stop).await;
+        Ok(())
+    }
+
+    /// Serves until `stop`, then drains.
+    pub async fn serve(self, stop: CancellationToken) {
+        let Self { cms, listener, mut options, address, .. } = self;
+        options.closing = stop.clone();
+        tracing::info!(%address, "serving");
+        listener.serve(standalone(cms.clone(), options), stop).await;
+        cms.shutdown().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Begins to build a CMS on the store of a URL.
+///
+/// # Errors
+/// If the store cannot be opened.
+pub async fn builder(url: &str, seal: Arc<dyn Seal>) -> Result<CmsBuilder, StartError> {
+    let store =
+        cms_store::open(url).await.map_err(|source| StartError::Store { url: url.to_owned(), source })?;
+    Ok(Cms::builder(store, seal))
+}
+
+/// How the audit trail is kept, as the settings say.
+pub fn audit_settings(settings: &AuditFileSettings) -> AuditSettings {
+    AuditSettings {
+        access_durability: match settings.durability {
+            AccessDurability::Process => Durability::Process,
+            AccessDurability::Power => Durability::Power,
+        },
+        ..AuditSettings::default()
+    }
+}
+
+fn reload(tls: Option<&Tls>) {
+    if let Some(tls) = tls {
+        match tls.reload() {
+            Ok(()) => tracing::info!("read the certificate again"),
+            Err(error) => tracing::error!(%error, "the certificate cannot be used; the one before stays"),
+        }
+    }
+}

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The settings of the server: a TOML file, then `CMS_…` variables, then flags; the later wins.
+//! Everything is checked before a port is bound, and an error names the key and what to write.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cms_core::crypto::KeySource;
+use ipnet::IpNet;
+use serde::Deserialize;
+use toml::{Table, Value};
+use tracing_subscriber::EnvFilter;
+
+use crate::http::Options;
+
+/// Why the settings cannot be used. The text says what to write.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SettingsError(String);
+
+/// The settings as they are written. Every key may be left out here; [`Settings::check`] says which
+/// may not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The address to listen on.
+    pub listen: Option<String>,
+    /// The URL of the store.
+    pub store: Option<String>,
+    /// Where the seal key is.
+    pub seal: SealSettings,
+    /// The certificate, where the server speaks TLS itself.
+    pub tls: TlsSettings,
+    /// The audit trail.
+    pub audit: AuditFileSettings,
+    /// The log.
+    pub log: LogSettings,
+    /// Limits.
+    pub limits: LimitSettings,
+    /// Proxies in front.
+    pub proxy: ProxySettings,
+    /// Metrics.
+    pub metrics: MetricsSettings,
+    /// What is served beside the API.
+    pub surfaces: SurfaceSettings,
+}
+
+/// Where the seal key is: exactly one of these.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SealSettings {
+    /// A file that only its owner can read.
+    pub key_file: Option<PathBuf>,
+    /// The name of an environment variable.
+    pub key_env: Option<String>,
+    /// The name of a systemd credential.
+    pub credential: Option<String>,
+}
+
+/// The certificate chain and its key, as PEM files: both or none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsSettings {
+    /// The certificate chain.
+    pub cert: Option<PathBuf>,
+    /// The private key.
+    pub key: Option<PathBuf>,
+}
+
+/// Where the audit trail goes beside the store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditFileSettings {
+    /// A file of JSON lines.
+    pub file: Option<PathBuf>,
+    /// Whether accesses survive a loss of power before they are answered: `process` or `power`.
+    pub durability: AccessDurability,
+}
+
+/// What an access record rests on before the answer leaves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessDurability {
+    /// It survives the end of the process.
+    #[default]
+    Process,
+    /// It survives the loss of power.
+    Power,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// `json` or `pretty`.
+    pub format: LogFormat,
+    /// What is logged, such as `info` or `info,cms::http=debug`.
+    pub filter: Option<String>,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// Limits. What is left out has the number of `http::Options`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitSettings {
+    /// The largest JSON body, in bytes.
+    pub body_bytes: Option<NonZeroUsize>,
+    /// The largest body where documents or many inputs are sent, in bytes.
+    pub large_body_bytes: Option<NonZeroUsize>,
+    /// The longest time for an answer, in seconds.
+    pub request_seconds: Option<NonZeroU32>,
+    /// The longest long poll, in seconds.
+    pub wait_seconds: Option<NonZeroU32>,
+    /// How many requests are served at once.
+    pub in_flight: Option<NonZeroU32>,
+    /// How many long polls and event streams are held at once.
+    pub waiting: Option<NonZeroU32>,
+    /// How many connections are open at once.
+    pub connections: Option<NonZeroUsize>,
+    /// How many requests a minute each caller may make.
+    pub caller_per_minute: Option<NonZeroU32>,
+    /// How many requests a minute each address may make without a valid credential.
+    pub stranger_per_minute: Option<NonZeroU32>,
+}
+
+/// Proxies in front of the server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProxySettings {
+    /// The networks whose `X-Forwarded-…` headers are believed.
+    pub trusted: Vec<String>,
+}
+
+/// Metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsSettings {
+    /// Whether `/metrics` needs no credential from anywhere.
+    pub public: bool,
+}
+
+/// What is served beside the API.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SurfaceSettings {
+    /// OPA's REST API.
+    pub opa: bool,
+    /// The page that shows the API.
+    pub docs: bool,
+}
+
+impl Default for SurfaceSettings {
+    fn default() -> Self {
+        Self { opa: true, docs: true }
+    }
+}
+
+/// Settings that were checked: what a server is started with.
+#[derive(Debug)]
+pub struct Checked {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The URL of the store.
+    pub store: String,
+    /// Where the seal key is.
+    pub seal: KeySource,
+    /// The certificate chain and its key.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// The audit trail.
+    pub audit: AuditFileSettings,
+    /// The form of the log.
+    pub log_format: LogFormat,
+    /// What is logged.
+    pub log_filter: EnvFilter,
+    /// How many connections are open at once.
+    pub connections: usize,
+    /// The settings of the router.
+    pub options: Options,
+}
+
+/// Where a server listens when nothing is said.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:7080";
+/// How many connections are open at once when nothing is said.
+const DEFAULT_CONNECTIONS: usize = 20_000;
+
+/// What a variable's text is turned into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Number,
+    Truth,
+    List,
+}
+
+/// Every key: its table, its name, its form. The variable is `CMS_`, the table, the name.
+const KEYS: &[(&str, &str, Form)] = &[
+    ("", "listen", Form::Text),
+    ("", "store", Form::Text),
+    ("seal", "key_file", Form::Text),
+    ("seal", "key_env", Form::Text),
+    ("seal", "credential", Form::Text),
+    ("tls", "cert", Form::Text),
+    ("tls", "key", Form::Text),
+    ("audit", "file", Form::Text),
+    ("audit", "durability", Form::Text),
+    ("log", "format", Form::Text),
+    ("log", "filter", Form::Text),
+    ("limits", "body_bytes", Form::Number),
+    ("limits", "large_body_bytes", Form::Number),
+    ("limits", "request_seconds", Form::Number),
+    ("limits", "wait_seconds", Form::Number),
+    ("limits", "in_flight", Form::Number),
+    ("limits", "waiting", Form::Number),
+    ("limits", "connections", Form::Number),
+    ("limits", "caller_per_minute", Form::Number),
+    ("limits", "stranger_per_minute", Form::Number),
+    ("proxy", "trusted", Form::List),
+    ("metrics", "public", Form::Truth),
+    ("surfaces", "opa", Form::Truth),
+    ("surfaces", "docs", Form::Truth),
+];
+
+impl Settings {
+    /// Reads a file, if one is named, and then the variables that `variable` knows.
+    ///
+    /// # Errors
+    /// If the file cannot be read, holds an unknown key or a value of the wrong form.
+    pub fn load(
+        file: Option<&Path>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, SettingsError> {
+        let mut table = match file {
+            None => Table::new(),
+            Some(path) => read(path)?,
+        };
+        for (section, name, form) in KEYS {
+            let variable_name = variable_name(section, name);
+            let Some(text) = variable(&variable_name).filter(|text| !text.is_empty()) else { continue };
+            let value = form.parse(&text).ok_or_else(|| {
+                SettingsError(format!(
+                    "the variable `{variable_name}` is `{text}`, but must be {}",
+                    form.words()
+                ))
+            })?;
+            set(&mut table, section, name, value);
+        }
+        table.try_into().map_err(|error: toml::de::Error| {
+            SettingsError(format!("the settings cannot be used: {}", error.to_string().trim()))
+        })
+    }
+
+    /// Checks everything that can be checked without starting.
+    ///
+    /// # Errors
+    /// The first key that is missing or wrong, and what to write.
+    pub fn check(self) -> Result<Checked, SettingsError> {
+        let listen = self.listen.as_deref().unwrap_or(DEFAULT_LISTEN);
+        let listen = listen
+            .parse()
+            .map_err(|_| wrong("listen", listen, "an address and port such as `0.0.0.0:7080`"))?;
+        let filter = self.log.filter.as_deref().unwrap_or("info");
+        let log_filter = EnvFilter::try_new(filter)
+            .map_err(|_| wrong("log.filter", filter, "a list such as `info` or `info,cms::http=debug`"))?;
+        Ok(Checked {
+            listen,
+            store: self.store.clone().ok_or_else(|| missing("store", "embedded:/var/lib/cms", "--store"))?,
+            seal: self.seal.source()?,
+            tls: self.tls.files()?,
+            log_format: self.log.format,
+            log_filter,
+            connections: self.limits.connections.map_or(DEFAULT_CONNECTIONS, NonZeroUsize::get),
+            options: self.options()?,
+            audit: self.audit,
+        })
+    }
+
+    fn options(&self) -> Result<Options, SettingsError> {
+        let mut options = Options::default();
+        let limits = &self.limits;
+        let seconds = |number: NonZeroU32| Duration::from_secs(number.get().into());
+        options.body_bytes = limits.body_bytes.map_or(options.body_bytes, NonZeroUsize::get);
+        options.large_body_bytes =
+            limits.large_body_bytes.map_or(options.large_body_bytes, NonZeroUsize::get);
+        options.large_body_bytes = options.large_body_bytes.max(options.body_bytes);
+        options.request_time = limits.request_seconds.map_or(options.request_time, seconds);
+        options.wait_time = limits.wait_seconds.map_or(options.wait_time, seconds);
+        options.in_flight = limits.in_flight.map_or(options.in_flight, NonZeroU32::get);
+        options.waiting = limits.waiting.map_or(options.waiting, NonZeroU32::get);
+        options.caller_per_minute = limits.caller_per_minute;
+        options.stranger_per_minute = limits.stranger_per_minute.unwrap_or(options.stranger_per_minute);
+        options.trusted_proxies = self.proxy.networks()?;
+        options.public_metrics = self.metrics.public;
+        options.strict_transport = self.tls.cert.is_some();
+        options.opa = self.surfaces.opa;
+        options.docs = self.surfaces.docs;
+        Ok(options)
+    }
+}
+
+impl SealSettings {
+    /// Where the key is.
+    ///
+    /// # Errors
+    /// If none or several places are named.
+    pub fn source(&self) -> Result<KeySource, SettingsError> {
+        match (&self.key_file, &self.key_env, &self.credential) {
+            (Some(path), None, None) => Ok(KeySource::File(path.clone())),
+            (None, Some(name), None) => Ok(KeySource::Variable(name.clone())),
+            (None, None, Some(name)) => Ok(KeySource::Credential(name.clone())),
+            (None, None, None) => Err(missing("seal.key_file", "/etc/cms/seal.key", "--seal-key-file")),
+            _ => Err(SettingsError(
+                "of `seal.key_file`, `seal.key_env` and `seal.credential` only one may be set".to_owned(),
+            )),
+        }
+    }
+}
+
+impl TlsSettings {
+    fn files(&self) -> Result<Option<(PathBuf, PathBuf)>, SettingsError> {
+        match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => Ok(Some((cert.clone(), key.clone()))),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(missing("tls.key", "/etc/cms/tls.key", "--tls-key")),
+            (None, Some(_)) => Err(missing("tls.cert", "/etc/cms/tls.crt", "--tls-cert")),
+        }
+    }
+}
+
+impl ProxySettings {
+    fn networks(&self) -> Result<Vec<IpNet>, SettingsError> {
+        let network = |text: &String| {
+            let address = || text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address));
+            let parsed: Option<IpNet> = text.parse().ok().or_else(address);
+            parsed.ok_or_else(|| wrong("proxy.trusted", text, "a list of networks such as `10.0.0.0/8`"))
+        };
+        self.trusted.iter().map(network).collect()
+    }
+}
+
+impl Form {
+    fn parse(self, text: &str) -> Option<Value> {
+        match self {
+            Self::Text => Some(Value::String(text.to_owned())),
+            Self::Number => text.parse().ok().map(Value::Integer),
+            Self::Truth => text.parse().ok().map(Value::Boolean),
+            Self::List => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
+            }
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Text => "a text",
+            Self::Number => "a whole number",
+            Self::Truth => "`true` or `false`",
+            Self::List => "a list with commas",
+        }
+    }
+}
+
+/// The variable of a key.
+fn variable_name(section: &str, name: &str) -> String {
+    let joined = if section.is_empty() { format!("CMS_{name}") } else { format!("CMS_{section}_{name}") };
+    joined.to_ascii_uppercase()
+}
+
+fn read(path: &Path) -> Result<Table, SettingsError> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| SettingsError(format!("the settings file `{shown}` cannot be read: {error}")))?;
+    // Parsed in its final form first: these errors point at the line.
+    toml::from_str::<Settings>(&text)
+        .map_err(|error| SettingsError(format!("the settings file `{shown}` cannot be used: {error}")))?;
+    text.parse()
+        .map_err(|error| SettingsError(format!("the settings file `{shown}` cannot be used: {error}")))
+}
+
+fn set(table: &mut Table, section: &str, name: &str, value: Value) {
+    if section.is_empty() {
+        table.insert(name.to_owned(), value);
+    } else if let Value::Table(inner) =
+        table.entry(section.to_owned()).or_insert_with(|| Value::Table(Table::new()))
+    {
+        inner.insert(name.to_owned(), value);
+    }
+}
+
+fn missing(key: &str, example: &str, flag: &str) -> SettingsError {
+    let (section, name) = key.split_once('.').unwrap_or(("", key));
+    let variable = variable_name(section, name);
+    SettingsError(format!(
+        "`{key}` is not set: give `{flag} {example}`, set {variable}, or write it in the settings file"
+    ))
+}
+
+fn wrong(key: &str, text: &str, must: &str) -> SettingsError {
+    SettingsError(format!("`{key}` is `{text}`, but must be {must}"))
+}
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;
