@@ -156,8 +156,9 @@ impl Rule {
         });
         let environment = self.environment.as_ref().map(EnvironmentId::as_str);
         let decisions = self.cms.decisions();
-        let evaluated =
-            decisions.evaluate(&ctx, &self.project, environment, &self.path, Some(&input.to_string())).await?;
+        let evaluated = decisions
+            .evaluate(&ctx, &self.project, environment, &self.path, Some(&input.to_string()))
+            .await?;
         if !evaluated.is_allowed() {
             return Err(Error::denied("the policy does not allow this request")
                 .with_hint(format!("decision {}", evaluated.decision_id)));
