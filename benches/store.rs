@@ -3,11 +3,7 @@
 //! process and in two, reads, and how long a commit takes to reach the watches. Every round of the
 //! store has a round of raw 4 KiB writes with fdatasync beside it.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a bench prints its table and stops at any error"
-)]
+#![expect(clippy::unwrap_used, reason = "a bench prints its table and stops at any error")]
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Measuring, printing, and running peers.
 
+pub mod cms;
+pub mod http;
 pub mod measure;
 pub mod opa_ffi;
 pub mod peers;
 pub mod process;
+pub mod servers;
 pub mod table;
 pub mod wrk;
 

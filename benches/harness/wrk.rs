@@ -91,7 +91,8 @@ pub struct Load {
     pub failures: u64,
 }
 
-/// Sends a request over and over, from `connections` connections, and watches the server meanwhile.
+/// Sends a request over and over, from `connections` connections, and watches the server meanwhile. With
+/// a core, the generator is pinned to it.
 ///
 /// # Errors
 /// When wrk is missing or fails.
@@ -100,13 +101,21 @@ pub fn run(
     server: &[&Process],
     connections: usize,
     length: Duration,
-    core: usize,
+    core: Option<usize>,
 ) -> Result<Load> {
     let script = tempfile::Builder::new().suffix(".lua").tempfile()?;
     fs::write(script.path(), request.script())?;
     let before = cpu(server)?;
-    let output = Command::new("taskset")
-        .args(["-c", &core.to_string(), "wrk", "-t1", "--timeout", "10s"])
+    let mut command = match core {
+        Some(core) => {
+            let mut pinned = Command::new("taskset");
+            pinned.args(["-c", &core.to_string(), "wrk"]);
+            pinned
+        }
+        None => Command::new("wrk"),
+    };
+    let output = command
+        .args(["-t1", "--timeout", "10s"])
         .arg(format!("-c{connections}"))
         .arg(format!("-d{}s", length.as_secs().max(1)))
         .arg("-s")

@@ -106,9 +106,9 @@ fn nothing_points_into_somebody_s_machine() {
         .iter()
         .filter(|file| file.path != "tests/tidy/sources.rs")
         .flat_map(|file| {
-            file.text.lines().enumerate().filter_map(|(number, line)| {
-                homes.iter().any(|home| at_start(line, home)).then(|| format!("{}:{}", file.path, number + 1))
-            })
+            let hits = file.text.lines().enumerate();
+            let hits = hits.filter(|(_, line)| homes.iter().any(|home| at_start(line, home)));
+            hits.map(|(number, _)| format!("{}:{}", file.path, number + 1)).collect::<Vec<_>>()
         })
         .collect();
     report(
