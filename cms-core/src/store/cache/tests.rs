@@ -121,7 +121,7 @@ async fn live(db: &Db) {
 
 async fn eventually(db: &Db, key: &str, expected: Option<&str>) {
     for _ in 0..500 {
-        if text(&*db.cached(key).await.unwrap()).as_deref() == expected {
+        if text(&db.cached(key).await.unwrap()).as_deref() == expected {
             return;
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -136,7 +136,7 @@ async fn a_second_read_does_not_ask_the_store() {
     db.commit(put("a", "1")).await.unwrap();
     db.cached("a").await.unwrap();
     let reads = store.reads.load(Ordering::SeqCst);
-    assert_eq!(text(&*db.cached("a").await.unwrap()).as_deref(), Some("1"));
+    assert_eq!(text(&db.cached("a").await.unwrap()).as_deref(), Some("1"));
     assert!(db.cached("absent").await.unwrap().entry().is_none());
     assert!(db.cached("absent").await.unwrap().entry().is_none());
     assert_eq!(store.reads.load(Ordering::SeqCst), reads + 1, "an absent key is remembered too");
@@ -148,7 +148,7 @@ async fn an_own_commit_is_seen_at_once() {
     for number in 0..200 {
         let value = number.to_string();
         db.commit(put("a", &value)).await.unwrap();
-        assert_eq!(text(&*db.cached("a").await.unwrap()), Some(value));
+        assert_eq!(text(&db.cached("a").await.unwrap()), Some(value));
     }
     db.commit(Transaction::new().delete_prefix("a")).await.unwrap();
     assert!(db.cached("a").await.unwrap().entry().is_none());
@@ -178,8 +178,8 @@ async fn an_answer_that_a_commit_has_overtaken_is_not_kept() {
     store.held.notified().await;
     db.commit(put("a", "new")).await.unwrap();
     store.release.notify_one();
-    assert_eq!(text(&*slow.await.unwrap()).as_deref(), Some("old"), "it began before the commit");
-    assert_eq!(text(&*db.cached("a").await.unwrap()).as_deref(), Some("new"));
+    assert_eq!(text(&slow.await.unwrap()).as_deref(), Some("old"), "it began before the commit");
+    assert_eq!(text(&db.cached("a").await.unwrap()).as_deref(), Some("new"));
 }
 
 #[tokio::test]
@@ -207,9 +207,9 @@ async fn nothing_is_kept_while_nobody_follows() {
     task.abort();
     drop(task.await);
     store.transact(put("a", "1")).await.unwrap();
-    assert_eq!(text(&*db.cached("a").await.unwrap()).as_deref(), Some("1"));
+    assert_eq!(text(&db.cached("a").await.unwrap()).as_deref(), Some("1"));
     store.transact(put("a", "2")).await.unwrap();
-    assert_eq!(text(&*db.cached("a").await.unwrap()).as_deref(), Some("2"));
+    assert_eq!(text(&db.cached("a").await.unwrap()).as_deref(), Some("2"));
 }
 
 #[tokio::test]
@@ -249,7 +249,7 @@ async fn a_broken_watch_goes_on_where_it_was() {
     store.breaks.notify_one();
     tokio::time::sleep(Duration::from_millis(10)).await;
     store.transact(put("a", "2")).await.unwrap();
-    assert_eq!(text(&*db.cached("a").await.unwrap()).as_deref(), Some("2"), "nothing is kept meanwhile");
+    assert_eq!(text(&db.cached("a").await.unwrap()).as_deref(), Some("2"), "nothing is kept meanwhile");
     assert_eq!(changes.recv().await.unwrap().revision, 2);
     live(&db).await;
 }
@@ -291,7 +291,7 @@ async fn no_reader_ever_goes_back_behind_an_acknowledged_commit() {
             tokio::spawn(async move {
                 while floor.load(Ordering::SeqCst) < 3000 {
                     let least = floor.load(Ordering::SeqCst);
-                    let seen: usize = text(&*db.cached("a").await.unwrap()).unwrap().parse().unwrap();
+                    let seen: usize = text(&db.cached("a").await.unwrap()).unwrap().parse().unwrap();
                     assert!(seen >= least, "saw {seen} after {least} was acknowledged");
                     tokio::task::yield_now().await;
                 }
