@@ -110,7 +110,7 @@ impl Audit {
     /// # Errors
     /// `Internal` if the keys cannot be derived.
     pub fn unseal(&self, key: &Sensitive<[u8; 32]>) -> Result<()> {
-        let chain = ChainKey::new(&derive(key, b"chain")?);
+        let chain = Arc::new(chain_key(key)?);
         let export = ExportKey::new(&derive(key, b"export")?)?;
         self.shared.keys.store(Some(Arc::new(Keys { chain, export })));
         Ok(())
@@ -183,7 +183,11 @@ async fn record_accesses(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Access
     }
 }
 
-async fn record_group(shared: &Shared, drafts: &[&Draft], durability: Durability) -> Result<(), ErrorKind> {
+async fn record_group(
+    shared: &Arc<Shared>,
+    drafts: &[&Draft],
+    durability: Durability,
+) -> Result<(), ErrorKind> {
     let change = Transaction { durability, ..Transaction::new() };
     match tokio::time::timeout(shared.wait, shared.commit(drafts, change)).await {
         Ok(Ok(Outcome::Committed { .. })) => Ok(()),
@@ -200,8 +204,13 @@ async fn record_group(shared: &Shared, drafts: &[&Draft], durability: Durability
     }
 }
 
+/// The key of the chains of an installation whose trail has this key.
+pub(super) fn chain_key(key: &Sensitive<[u8; 32]>) -> Result<ChainKey> {
+    Ok(ChainKey::new(&derive(key, b"chain")?))
+}
+
 /// A key of the trail for one purpose.
-pub(super) fn derive(key: &Sensitive<[u8; 32]>, purpose: &[u8]) -> Result<Sensitive<[u8; 32]>> {
+fn derive(key: &Sensitive<[u8; 32]>, purpose: &[u8]) -> Result<Sensitive<[u8; 32]>> {
     let mut derived = Sensitive::new([0; 32]);
     hkdf::Salt::new(hkdf::HKDF_SHA256, b"cms audit 1")
         .extract(key.expose())

@@ -2,7 +2,10 @@
 //! The trail as its users and its enemies meet it, on the memory store.
 
 mod damage;
+mod edit;
+mod exports;
 mod record;
+mod sinks;
 mod writers;
 
 use std::collections::BTreeMap;
@@ -37,7 +40,7 @@ fn open(store: &MemoryStore, settings: AuditSettings) -> Audit {
 }
 
 async fn verified(audit: &Audit) -> AuditVerification {
-    verify(&audit.shared, &[], &|_| {}).await.unwrap()
+    verify(&audit.shared, &|_| {}).await.unwrap()
 }
 
 async fn broken(audit: &Audit) -> BrokenAt {
