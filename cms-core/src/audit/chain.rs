@@ -15,6 +15,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::draft::Draft;
+use super::sink::Start;
 use crate::api::audit::{Link, Record};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -49,6 +50,25 @@ impl ChainKey {
             context.update(part);
         }
         HEXLOWER.encode(context.sign().as_ref())
+    }
+
+    /// A start line for a sink.
+    pub(super) fn start(&self, time: Timestamp, heads: BTreeMap<String, Link>) -> Start {
+        let hash = self.start_hash(time, &heads);
+        Start { v: VERSION, time, heads, hash }
+    }
+
+    /// Whether a start line is one that this key has hashed.
+    pub(super) fn vouches_for_start(&self, start: &Start) -> bool {
+        start.v == VERSION && self.start_hash(start.time, &start.heads) == start.hash
+    }
+
+    fn start_hash(&self, time: Timestamp, heads: &BTreeMap<String, Link>) -> String {
+        let mut text = format!("start {VERSION} {time}\n");
+        for (chain, link) in heads {
+            text.push_str(&format!("{chain} {} {}\n", link.seq, link.hash));
+        }
+        self.hash(&[text.as_bytes()])
     }
 
     /// Whether a line is one that this key has hashed, byte for byte.

@@ -55,6 +55,6 @@ impl AuditLog {
     ) -> Result<AuditVerification> {
         let proof = self.kit.authorize(ctx, Action::AuditVerify, Target::platform("audit")).await?;
         self.kit.audit.access(ctx, NewRecord::of(&proof).reason(Some("verify".to_owned()))).await?;
-        verify(&self.kit.audit.shared, &[], progress).await
+        verify(&self.kit.audit.shared, progress).await
     }
 }

@@ -183,7 +183,11 @@ async fn record_accesses(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Access
     }
 }
 
-async fn record_group(shared: &Shared, drafts: &[&Draft], durability: Durability) -> Result<(), ErrorKind> {
+async fn record_group(
+    shared: &Arc<Shared>,
+    drafts: &[&Draft],
+    durability: Durability,
+) -> Result<(), ErrorKind> {
     let change = Transaction { durability, ..Transaction::new() };
     match tokio::time::timeout(shared.wait, shared.commit(drafts, change)).await {
         Ok(Ok(Outcome::Committed { .. })) => Ok(()),

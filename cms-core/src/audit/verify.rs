@@ -3,12 +3,15 @@
 //! its beginning to its head, in one pass that keeps only the ends of the chains.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io::BufReader;
+use std::sync::Arc;
 
 use super::chain::{ChainKey, GENESIS, SEGMENTS, digest, parse_record};
 use super::lanes::{StoredHeads, read_heads};
-use super::write::Shared;
+use super::sink::{Checked, check, claim};
+use super::write::{Keys, Shared};
 use crate::api::audit::{AuditVerification, BrokenAt, Damage, Link, Record};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::{Db, Entry, Range};
 
 /// How many segments are read at a time.
@@ -25,17 +28,21 @@ pub struct Progress {
     pub total: u64,
 }
 
-/// Verifies the trail as it is when this begins; what is recorded meanwhile is left for next time.
+/// Verifies the trail as it is when this begins, in the files of the sinks and in the store; what is
+/// recorded meanwhile is left for next time.
 pub(super) async fn verify(
     shared: &Shared,
-    anchors: &[(String, BTreeMap<String, Link>)],
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<AuditVerification> {
     let keys = shared.keys()?;
+    let (mut broken, anchors) = match check_files(shared, &keys).await? {
+        Ok(anchors) => (None, anchors),
+        Err(broken) => (Some(broken), Vec::new()),
+    };
     let heads = read_heads(&shared.db).await?;
+    broken = broken.or_else(|| heads.broken());
     let mut verifier = Verifier::new(Some(&keys.chain), heads.links());
-    let mut broken = heads.broken();
-    for (by, links) in anchors {
+    for (by, links) in &anchors {
         broken = broken.or_else(|| verifier.links(links, by).err());
     }
     if broken.is_none() {
@@ -49,6 +56,41 @@ pub(super) async fn verify(
         signing_key: keys.export.public(),
         broken_at: broken,
     })
+}
+
+/// How far each chain has come, and who says so.
+type Anchors = Vec<(String, BTreeMap<String, Link>)>;
+
+/// Checks the files that sinks write. They end no earlier than the store did before.
+async fn check_files(shared: &Shared, keys: &Arc<Keys>) -> Result<Result<Anchors, BrokenAt>> {
+    let mut anchors = Vec::new();
+    for (name, path) in shared.sinks.files() {
+        let heads = shared.sinks.are_complete().then_some(read_heads(&shared.db).await?.links());
+        let (path, keys) = (path.to_owned(), keys.clone());
+        let checked = tokio::task::spawn_blocking(move || {
+            let file = std::fs::File::open(path)?;
+            // What pipes and devices were given cannot be read again.
+            if !file.metadata()?.is_file() {
+                return Ok(Ok(Checked::default()));
+            }
+            check(BufReader::new(file), &keys.chain, heads.as_ref())
+        });
+        match checked.await.map_err(Error::internal)? {
+            Ok(Ok(checked)) => anchors.push((format!("the sink `{name}`"), checked.anchors)),
+            Ok(Err(broken)) => return Ok(Err(in_sink(name, broken))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let gone = truncated("", 0, "its file is gone".to_owned());
+                return Ok(Err(in_sink(name, gone)));
+            }
+            Err(error) => return Err(Error::internal(error)),
+        }
+    }
+    Ok(Ok(anchors))
+}
+
+fn in_sink(name: &str, mut broken: BrokenAt) -> BrokenAt {
+    broken.detail = format!("in the sink `{name}`: {}", broken.detail);
+    broken
 }
 
 async fn walk(
@@ -212,11 +254,11 @@ impl<'k> Verifier<'k> {
     /// Reads a line and hashes it again. `place` names it if it cannot be read.
     pub(super) fn read(&self, line: &[u8], place: &str) -> Result<Record, BrokenAt> {
         let unreadable = |error: serde_json::Error| {
-            let claim = Claim::of(line);
+            let text = String::from_utf8_lossy(line);
             BrokenAt {
-                chain: claim.chain.unwrap_or_default(),
-                seq: claim.seq.unwrap_or_default(),
-                id: Some(claim.id.unwrap_or_else(|| place.to_owned())),
+                chain: claim(&text, "chain").unwrap_or_default(),
+                seq: claim(&text, "seq").and_then(|seq| seq.parse().ok()).unwrap_or_default(),
+                id: Some(claim(&text, "id").unwrap_or_else(|| place.to_owned())),
                 damage: Damage::Altered,
                 detail: format!("the record cannot be read: {error}"),
             }
@@ -233,7 +275,7 @@ impl<'k> Verifier<'k> {
 
     /// Names an altered record by the one that it follows, because its own name may be altered too.
     fn located(&self, mut broken: BrokenAt, line: &[u8]) -> BrokenAt {
-        let prev = Claim::of(line).prev;
+        let prev = claim(&String::from_utf8_lossy(line), "prev");
         let before = self.followed.iter().find(|(_, followed)| {
             followed.seq > 0 && prev.as_ref().is_some_and(|prev| *prev == followed.hash)
         });
@@ -351,30 +393,6 @@ impl<'k> Verifier<'k> {
             }
         }
         Ok(())
-    }
-}
-
-/// What a line says of itself, as far as it can be read.
-#[derive(Debug, Default)]
-struct Claim {
-    id: Option<String>,
-    chain: Option<String>,
-    seq: Option<u64>,
-    prev: Option<String>,
-}
-
-impl Claim {
-    fn of(line: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(line);
-        let after = |field: &str| {
-            let start = text.find(&format!("\"{field}\":"))? + field.len() + 3;
-            let rest = text.get(start..)?.trim_start_matches('"');
-            let value: String =
-                rest.chars().take_while(|char| char.is_ascii_hexdigit() || *char == '-').collect();
-            (!value.is_empty()).then_some(value)
-        };
-        let seq = after("seq").and_then(|seq| seq.parse().ok());
-        Self { id: after("id"), chain: after("chain"), seq, prev: after("prev") }
     }
 }
 

@@ -13,7 +13,7 @@ use super::chain::{ChainKey, Head, Moment, SEGMENTS, Tip};
 use super::draft::Draft;
 use super::export::ExportKey;
 use super::lanes::{Lane, Pool, Taken, read_heads};
-use super::sink::Sinks;
+use super::sink::{Sinks, Starter};
 use crate::api::audit::Link;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
@@ -78,7 +78,7 @@ impl Shared {
     }
 
     /// Commits records and a change in one transaction, on whichever chain is free.
-    pub(super) async fn commit(&self, drafts: &[&Draft], change: Transaction) -> Result<Outcome> {
+    pub(super) async fn commit(self: &Arc<Self>, drafts: &[&Draft], change: Transaction) -> Result<Outcome> {
         for attempt in 0..MAX_LOST {
             let taken = match tokio::time::timeout(self.wait, self.pool.take()).await {
                 Ok(taken) => taken?,
@@ -93,7 +93,12 @@ impl Shared {
         Err(unavailable())
     }
 
-    async fn attempt(&self, mut taken: Taken, drafts: &[&Draft], change: Transaction) -> Result<Attempt> {
+    async fn attempt(
+        self: &Arc<Self>,
+        mut taken: Taken,
+        drafts: &[&Draft],
+        change: Transaction,
+    ) -> Result<Attempt> {
         let keys = match self.keys() {
             Ok(keys) => keys,
             Err(sealed) => {
@@ -110,19 +115,19 @@ impl Shared {
         let chained = chain(&keys.chain, lane, now, drafts, links)?;
         let place = change.conditions.len();
         let transaction = join(change, lane, &chained)?;
-        if let Err(refused) = self.sinks.before(&chained).await {
+        if let Err(refused) = self.show_sinks(&chained).await {
             taken.give_back();
             return Err(refused);
         }
         match self.db.commit(transaction).await {
-            Ok(Outcome::Committed { revision }) => self.committed(taken, chained, revision, now).await,
+            Ok(Outcome::Committed { revision }) => self.committed(taken, chained, revision, now),
             Ok(Outcome::Conflict { failed }) => {
                 self.sinks.void(&chained).await;
                 conflict(taken, failed, place)
             }
             Err(error) if error.kind() == StoreErrorKind::Unknown => {
                 match self.find(&chained, &mut taken).await {
-                    Some(revision) => self.committed(taken, chained, revision, now).await,
+                    Some(revision) => self.committed(taken, chained, revision, now),
                     None => Err(error.into()),
                 }
             }
@@ -134,7 +139,21 @@ impl Shared {
         }
     }
 
-    async fn committed(
+    /// Gives the records to the sinks that must have them first.
+    async fn show_sinks(self: &Arc<Self>, chained: &Chained) -> Result<()> {
+        let shared = Arc::downgrade(self);
+        let starter = async {
+            let heads = read_heads(&self.db).await?.links();
+            Ok(Starter::new(heads, move |ends| {
+                let shared = shared.upgrade()?;
+                Some(shared.keys().ok()?.chain.start(shared.clock.now(), ends.clone()))
+            }))
+        };
+        self.sinks.begin(starter).await?;
+        self.sinks.before(chained).await
+    }
+
+    fn committed(
         &self,
         mut taken: Taken,
         chained: Chained,
@@ -142,8 +161,9 @@ impl Shared {
         now: Timestamp,
     ) -> Result<Attempt> {
         taken.lane()?.advance(chained.tip.clone(), revision, chained.links.as_ref(), now);
+        // Before anybody else appends to the chain: the sinks get its records in order.
+        self.sinks.after(&chained);
         taken.give_back();
-        self.sinks.after(&chained).await;
         Ok(Attempt::Committed(revision))
     }
 

@@ -3,6 +3,7 @@
 
 mod damage;
 mod record;
+mod sinks;
 mod writers;
 
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ fn open(store: &MemoryStore, settings: AuditSettings) -> Audit {
 }
 
 async fn verified(audit: &Audit) -> AuditVerification {
-    verify(&audit.shared, &[], &|_| {}).await.unwrap()
+    verify(&audit.shared, &|_| {}).await.unwrap()
 }
 
 async fn broken(audit: &Audit) -> BrokenAt {
