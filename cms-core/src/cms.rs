@@ -198,7 +198,7 @@ impl Cms {
         let trail = self.0.audit.verify(ctx, &|_| ()).await?;
         report.audit_records = trail.records;
         if let Some(broken) = trail.broken_at {
-            report.problem(format!("the audit trail is broken: {}", broken.detail));
+            report.problem(format!("the audit trail is broken: {broken}"));
         }
         report.ok = report.problem_count == 0;
         Ok(report)
@@ -220,6 +220,7 @@ impl Cms {
             tracing::warn!("background tasks did not end within 10 s");
         }
         self.0.kit.barrier.seal_up();
+        self.0.kit.audit.seal_up();
     }
 }
 

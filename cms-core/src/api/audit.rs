@@ -5,6 +5,7 @@
 //! canonical bytes, which the hash covers. Changing either is a new `v`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -151,6 +152,15 @@ pub struct BrokenAt {
     pub detail: String,
 }
 
+impl fmt::Display for BrokenAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.chain.as_str() {
+            "" => f.write_str(&self.detail),
+            chain => write!(f, "record {} of chain `{chain}`: {}", self.seq, self.detail),
+        }
+    }
+}
+
 /// What a verification of the trail found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditVerification {
@@ -164,6 +174,32 @@ pub struct AuditVerification {
     pub head: String,
     /// The public key that signs exports (Ed25519, hexadecimal).
     pub signing_key: String,
+    /// The first broken record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broken_at: Option<BrokenAt>,
+}
+
+/// What a verification of an export found, away from the installation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExportVerification {
+    /// Whether the export is as it was made, and was whole then.
+    pub ok: bool,
+    /// How many records it holds.
+    pub records: u64,
+    /// When it was made, if that can be read.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub made_at: Option<Timestamp>,
+    /// The project whose records these are; `null` if it is all of them.
+    pub project: Option<String>,
+    /// The public key that has signed it.
+    pub signed_by: Option<String>,
+    /// Whether that is the key which was expected; `false` if none was given to compare.
+    pub trusted: bool,
+    /// Whether every record was hashed again with the key of the chains.
+    pub rehashed: bool,
+    /// The first line that is wrong, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
     /// The first broken record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broken_at: Option<BrokenAt>,

@@ -5,6 +5,7 @@
 //! feed itself, and a refused reader is on the trail anyway.
 
 use super::draft::NewRecord;
+use super::export::{Export, export};
 use super::query::{Filter, list};
 use super::verify::{Progress, verify};
 use crate::api::audit::{AuditQuery, AuditVerification, Record};
@@ -12,6 +13,7 @@ use crate::api::{Page, PageQuery};
 use crate::auth::{Action, PrincipalKind, Target};
 use crate::context::RequestContext;
 use crate::error::Result;
+use crate::ids::ProjectId;
 use crate::kit::Kit;
 
 /// Reads the audit trail. Cloning shares it.
@@ -56,5 +58,20 @@ impl AuditLog {
         let proof = self.kit.authorize(ctx, Action::AuditVerify, Target::platform("audit")).await?;
         self.kit.audit.access(ctx, NewRecord::of(&proof).reason(Some("verify".to_owned()))).await?;
         verify(&self.kit.audit.shared, progress).await
+    }
+
+    /// Exports the trail, all of it or one project's records, as lines that prove themselves; see
+    /// [`offline`](super::offline) for how they are verified.
+    ///
+    /// # Errors
+    /// `Denied` or `NotFound` if the caller may not; `Unavailable` if the store does not answer.
+    pub async fn export(&self, ctx: &RequestContext, project: Option<&ProjectId>) -> Result<Export> {
+        let target = match project {
+            Some(project) => Target::new(project, "audit"),
+            None => Target::platform("audit"),
+        };
+        let proof = self.kit.authorize(ctx, Action::AuditVerify, target).await?;
+        self.kit.audit.access(ctx, NewRecord::of(&proof).reason(Some("export".to_owned()))).await?;
+        export(self.kit.audit.shared.clone(), project.cloned()).await
     }
 }

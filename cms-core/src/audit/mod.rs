@@ -10,8 +10,10 @@
 mod chain;
 mod draft;
 mod export;
+mod follow;
 mod lanes;
 mod log;
+pub mod offline;
 mod query;
 pub mod sink;
 mod trail;
@@ -19,6 +21,7 @@ mod verify;
 mod write;
 
 pub use draft::NewRecord;
+pub use export::Export;
 pub use log::AuditLog;
 pub use trail::{Audit, AuditSettings};
 pub use verify::Progress;

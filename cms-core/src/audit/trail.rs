@@ -110,7 +110,7 @@ impl Audit {
     /// # Errors
     /// `Internal` if the keys cannot be derived.
     pub fn unseal(&self, key: &Sensitive<[u8; 32]>) -> Result<()> {
-        let chain = ChainKey::new(&derive(key, b"chain")?);
+        let chain = Arc::new(chain_key(key)?);
         let export = ExportKey::new(&derive(key, b"export")?)?;
         self.shared.keys.store(Some(Arc::new(Keys { chain, export })));
         Ok(())
@@ -204,8 +204,13 @@ async fn record_group(
     }
 }
 
+/// The key of the chains of an installation whose trail has this key.
+pub(super) fn chain_key(key: &Sensitive<[u8; 32]>) -> Result<ChainKey> {
+    Ok(ChainKey::new(&derive(key, b"chain")?))
+}
+
 /// A key of the trail for one purpose.
-pub(super) fn derive(key: &Sensitive<[u8; 32]>, purpose: &[u8]) -> Result<Sensitive<[u8; 32]>> {
+fn derive(key: &Sensitive<[u8; 32]>, purpose: &[u8]) -> Result<Sensitive<[u8; 32]>> {
     let mut derived = Sensitive::new([0; 32]);
     hkdf::Salt::new(hkdf::HKDF_SHA256, b"cms audit 1")
         .extract(key.expose())

@@ -27,7 +27,7 @@ const MAX_LOST: u32 = 16;
 /// The keys of the trail; absent while the installation is sealed.
 #[derive(Debug)]
 pub(super) struct Keys {
-    pub(super) chain: ChainKey,
+    pub(super) chain: Arc<ChainKey>,
     pub(super) export: ExportKey,
 }
 

@@ -114,8 +114,10 @@ pub struct Start {
 #[derive(Clone)]
 pub struct Starter {
     heads: Arc<BTreeMap<String, Link>>,
-    make: Arc<dyn Fn(&BTreeMap<String, Link>) -> Option<Start> + Send + Sync>,
+    make: Arc<MakeStart>,
 }
+
+type MakeStart = dyn Fn(&BTreeMap<String, Link>) -> Option<Start> + Send + Sync;
 
 impl Starter {
     pub(super) fn new(
@@ -227,9 +229,10 @@ impl Sinks {
             for sink in &self.sinks {
                 sink.begin(starter.clone()).map_err(|error| unavailable(sink.name(), error))?;
             }
-            Ok(())
+            Ok::<(), Error>(())
         };
-        self.begun.get_or_try_init(begin).await.map(|()| ())
+        self.begun.get_or_try_init(begin).await?;
+        Ok(())
     }
 
     /// Gives the records to the sinks that must have them before they are committed.

@@ -2,6 +2,8 @@
 //! The trail as its users and its enemies meet it, on the memory store.
 
 mod damage;
+mod edit;
+mod exports;
 mod record;
 mod sinks;
 mod writers;

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
@@ -328,46 +327,6 @@ async fn a_full_medium_refuses_and_a_missing_directory_is_told_at_once() {
     assert!(crate::audit::sink::open("syslog:x").await.is_err());
 }
 
-/// One edit of a file: what somebody with an editor would do.
-#[derive(Debug, Clone)]
-enum Edit {
-    Flip { place: prop::sample::Index, bit: u8 },
-    Drop(prop::sample::Index),
-    Swap(prop::sample::Index, prop::sample::Index),
-    Repeat(prop::sample::Index),
-    Truncate(prop::sample::Index),
-}
-
-fn edit() -> impl Strategy<Value = Edit> {
-    let index = any::<prop::sample::Index>;
-    prop_oneof![
-        (index(), 0..8_u8).prop_map(|(place, bit)| Edit::Flip { place, bit }),
-        index().prop_map(Edit::Drop),
-        (index(), index()).prop_map(|(a, b)| Edit::Swap(a, b)),
-        index().prop_map(Edit::Repeat),
-        index().prop_map(Edit::Truncate),
-    ]
-}
-
-impl Edit {
-    fn apply(&self, text: &str) -> Vec<u8> {
-        let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
-        match self {
-            Self::Flip { place, bit } => {
-                let mut bytes = text.as_bytes().to_vec();
-                let place = place.index(bytes.len());
-                bytes[place] ^= 1 << bit;
-                return bytes;
-            }
-            Self::Truncate(place) => return text.as_bytes()[..place.index(text.len())].to_vec(),
-            Self::Drop(place) => drop(lines.remove(place.index(lines.len()))),
-            Self::Swap(a, b) => lines.swap(a.index(text.lines().count()), b.index(text.lines().count())),
-            Self::Repeat(place) => lines.push(lines[place.index(lines.len())]),
-        }
-        lines.concat().into_bytes()
-    }
-}
-
 /// 1,000 edits of a file without void lines: every one that changes it is seen.
 #[test]
 fn every_edit_of_the_file_is_seen() {
@@ -385,24 +344,8 @@ fn every_edit_of_the_file_is_seen() {
     let heads = runtime.block_on(crate::audit::lanes::read_heads(&filed.audit.shared.db)).unwrap().links();
     let check = |bytes: &[u8]| crate::audit::sink::check(bytes, &keys.chain, Some(&heads)).unwrap();
     assert_eq!(check(text.as_bytes()).unwrap().records, 22);
-    let mut runner = TestRunner::new(ProptestConfig {
-        cases: 1_000,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    });
-    let outcome = runner.run(&edit(), |edit| {
-        let edited = edit.apply(&text);
-        prop_assume!(
-            edited != text.as_bytes()
-                && !(edited.len() + 1 == text.len() && text.as_bytes().starts_with(&edited))
-        );
-        prop_assert!(check(&edited).is_err(), "not seen");
-        Ok(())
-    });
-    outcome.unwrap();
+    edit::every_edit_of(&text, 1_000, |edited| check(edited).is_err());
 }
-
-use proptest::test_runner::TestRunner;
 
 impl Filed {
     async fn work_without_conflict(&self) {
