@@ -38,6 +38,7 @@ fn main() {
     runtime.block_on(async {
         let disk = raw(place.path());
         let directory = place.path().join("store");
+        openings(place.path()).await;
         let store = cms_store::open(directory.to_str().unwrap()).await.unwrap();
         fill(&store).await;
         commits(&store, disk).await;
@@ -97,6 +98,29 @@ fn timed_writes(file: &mut File, wrap: Option<u64>) -> Times {
         times.push(micros(start));
     }
     Times::new(times, begun.elapsed())
+}
+
+/// How long it takes until a new store, and one of 10,000 keys, can be used.
+async fn openings(place: &Path) {
+    let (mut new, mut again) = (Vec::new(), Vec::new());
+    let begun = Instant::now();
+    for number in 0..10 {
+        let directory = place.join(format!("open{number}"));
+        let start = Instant::now();
+        let store = cms_store::open(directory.to_str().unwrap()).await.unwrap();
+        new.push(micros(start));
+        for first in (0..10_000).step_by(500) {
+            let all =
+                (first..first + 500).fold(Transaction::new(), |all, key| all.put(name(key), vec![7; 120]));
+            store.transact(all).await.unwrap();
+        }
+        drop(store);
+        let start = Instant::now();
+        drop(cms_store::open(directory.to_str().unwrap()).await.unwrap());
+        again.push(micros(start));
+    }
+    Times::new(new, begun.elapsed()).print("open a new store", "");
+    Times::new(again, begun.elapsed()).print("open a store of 10,000 keys, all checked", "target 50,000");
 }
 
 async fn fill(store: &Arc<dyn Store>) {

@@ -123,7 +123,7 @@ pub fn of_the_file(place: &Path) -> Result<(), Failed> {
     })?;
     ensure(!whole.join("cms.db-wal").exists(), || "the log was not moved at the end".into())?;
     let last = &states[states.len() - 1];
-    each_block(place, "cms.db", 400, &every_key(&states), |_, state| state == last)
+    each_block(place, "cms.db", 250, &every_key(&states), |_, state| state == last)
 }
 
 pub fn of_the_log(place: &Path) -> Result<(), Failed> {
@@ -141,7 +141,7 @@ pub fn of_the_log(place: &Path) -> Result<(), Failed> {
     let judge = |revision: u64, state: &State| {
         usize::try_from(revision).is_ok_and(|revision| states.get(revision) == Some(state))
     };
-    each_block(place, "cms.db-wal", 300, &every_key(&states), judge)
+    each_block(place, "cms.db-wal", 160, &every_key(&states), judge)
 }
 
 fn every_key(states: &[State]) -> State {

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use cms_core::store::{
     Batch, Entry, Event, MAX_PAGE_BYTES, Page, Range, Revision, StoreErrorKind, StoreResult,
@@ -23,6 +25,11 @@ const CHANGES_BYTES: usize = 4 * 1024 * 1024;
 /// After how many changes a read of changes ends, with the revision that it is in.
 const CHANGES_ROWS: usize = 1000;
 
+/// How long a read on an async thread may take.
+const BRIEF: Duration = Duration::from_micros(500);
+/// How many reads stay off the async threads after one that took longer.
+const WARY_READS: usize = 128;
+
 const ENTRY_COLUMNS: &str = "kv.key, kv.id, kv.created, kv.version, kv.lease, kv.size, kv.sum";
 
 /// The connections. Cloning shares them.
@@ -34,18 +41,41 @@ struct Inner {
     config: EmbeddedConfig,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
+    /// How many brief reads are still to be kept off the async threads.
+    wary: AtomicUsize,
 }
 
 impl Readers {
     pub(super) fn new(config: EmbeddedConfig) -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let permits = Arc::new(Semaphore::new(threads.clamp(2, 16) * 2));
-        Self(Arc::new(Inner { config, idle: Mutex::new(Vec::new()), permits }))
+        let (idle, wary) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+        Self(Arc::new(Inner { config, idle, permits, wary }))
     }
 
     /// A connection of the caller's own.
     pub(super) fn open(&self) -> StoreResult<Connection> {
         connect(&self.0.config, Role::Reader)
+    }
+
+    /// Reads a few pages. They are in memory almost always, and then changing the thread would cost
+    /// several times the reading: so it happens on this thread, until a read takes so long that the
+    /// disk must have been asked.
+    pub(super) async fn brief<T, F>(&self, read: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> StoreResult<T> + Send + 'static,
+    {
+        let wary = &self.0.wary;
+        if wary.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            return self.run(read).await;
+        }
+        let begun = Instant::now();
+        let result = self.read(read);
+        if begun.elapsed() > BRIEF {
+            wary.store(WARY_READS, Ordering::Relaxed);
+        }
+        result
     }
 
     /// Reads on a thread that may block.

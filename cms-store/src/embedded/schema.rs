@@ -19,6 +19,9 @@ const APPLICATION_ID: i64 = 0x434d_5331;
 /// The format that this version writes, and the newest that it reads.
 const FORMAT: i64 = 1;
 
+/// How long a lock is asked for at short intervals.
+const EAGER: Duration = Duration::from_millis(100);
+
 const TABLES: &str = "
     CREATE TABLE kv (
         key BLOB PRIMARY KEY, id INTEGER NOT NULL, created INTEGER NOT NULL, version INTEGER NOT NULL,
@@ -201,14 +204,16 @@ fn open_file(config: &EmbeddedConfig, role: Role) -> StoreResult<Connection> {
         Role::Writer => config.patience,
     };
     let mut begun = Instant::now();
-    // SQLite's own handler sleeps for up to 100 ms; a commit takes less than one.
+    // SQLite's own handler sleeps for up to 100 ms. A commit takes less than one, and the gap before
+    // a busy neighbour's next commit is shorter still: who asks rarely never gets a turn.
     conn.busy_handler(Some(move |count: i32| {
         if count == 0 {
             begun = Instant::now();
         }
-        let pause = Duration::from_micros(40) * u32::try_from(count.clamp(1, 25)).unwrap_or(1);
+        let waited = begun.elapsed();
+        let pause = if waited < EAGER { Duration::from_micros(100) } else { Duration::from_millis(1) };
         std::thread::sleep(pause);
-        begun.elapsed() < patience
+        waited < patience
     }))
     .map_err(from_sqlite)?;
     conn.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;")

@@ -86,7 +86,7 @@ impl Store for EmbeddedStore {
 
     async fn get(&self, key: &str) -> StoreResult<Option<Entry>> {
         let key = key.to_owned();
-        self.readers.run(move |conn| readers::get(conn, &key)).await
+        self.readers.brief(move |conn| readers::get(conn, &key)).await
     }
 
     async fn range(&self, range: Range) -> StoreResult<Page> {
@@ -106,7 +106,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn revision(&self) -> StoreResult<Revision> {
-        self.readers.run(present).await
+        self.readers.brief(present).await
     }
 
     async fn compact(&self, upto: Revision) -> StoreResult<()> {

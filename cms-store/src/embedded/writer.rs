@@ -394,7 +394,8 @@ impl Loop {
             }
         });
         self.sweeping = swept.unwrap_or_else(|error| {
-            tracing::warn!(%error, "old history could not be removed; trying again");
+            // A full disk shows itself at every write already.
+            tracing::debug!(%error, "old history could not be removed; trying again");
             false
         });
         self.checkpointer.after_commit(&self.conn);

@@ -22,8 +22,6 @@ const KEPT: usize = 1_024;
 pub(crate) struct Checked {
     /// How far each chain is known to have come in the store.
     pub(crate) anchors: BTreeMap<String, Link>,
-    /// How many records the file holds.
-    pub(crate) records: u64,
 }
 
 /// Checks the lines of a file against the key and, if given, the heads of the store; those must
@@ -36,14 +34,8 @@ pub(crate) fn check(
     key: &ChainKey,
     heads: Option<&BTreeMap<String, Link>>,
 ) -> io::Result<Result<Checked, BrokenAt>> {
-    let mut checker = Checker {
-        key,
-        chains: BTreeMap::new(),
-        begun: false,
-        check: ecs::FIRST_CHECK,
-        records: 0,
-        last: None,
-    };
+    let mut checker =
+        Checker { key, chains: BTreeMap::new(), begun: false, check: ecs::FIRST_CHECK, last: None };
     for (number, line) in file.split(b'\n').enumerate() {
         if let Err(broken) = checker.line(&line?, number + 1) {
             return Ok(Err(broken));
@@ -58,7 +50,6 @@ struct Checker<'k> {
     begun: bool,
     /// The check of the line before.
     check: [u8; 32],
-    records: u64,
     /// The record of the line before.
     last: Option<(String, u64)>,
 }
@@ -151,7 +142,6 @@ impl Checker<'_> {
             return Err(at(record, record.seq, Damage::Reordered, detail));
         }
         place.push(record);
-        self.records += 1;
         self.last = Some((record.chain.clone(), record.seq));
         Ok(())
     }
@@ -227,7 +217,7 @@ impl Checker<'_> {
         }
         let anchors = self.chains.into_iter().map(|(chain, place)| (chain, place.anchor));
         let anchors = anchors.filter(|(_, anchor)| anchor.seq > 0).collect();
-        Ok(Checked { anchors, records: self.records })
+        Ok(Checked { anchors })
     }
 }
 

@@ -112,6 +112,7 @@ pub fn cases() -> Vec<Case> {
     let shared = cases![|store| store.shared =>
         shared::commits_of_the_other_are_seen,
         shared::a_watch_sees_the_other_within_50_ms,
+        shared::watches_miss_nothing_of_two_writers,
         shared::racing_increments_lose_none,
         shared::the_other_ends_a_lease,
     ];

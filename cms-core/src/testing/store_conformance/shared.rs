@@ -3,10 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::{try_join, try_join_all};
+
 use super::conditions::increments;
 use super::leases::{gone, leased};
 use super::watch::next;
-use super::{Factory, Verdict, commit, ensure, equal, put, read};
+use super::{Factory, Failure, Verdict, commit, ensure, equal, put, read};
 
 pub(super) async fn commits_of_the_other_are_seen(factory: Factory) -> Verdict {
     let (one, other) = (factory().await?, factory().await?);
@@ -36,6 +38,24 @@ pub(super) async fn a_watch_sees_the_other_within_50_ms(factory: Factory) -> Ver
     // The median: a machine under load may hold up single ones.
     let median = waits.get(10).copied().unwrap_or_default();
     ensure(median <= Duration::from_millis(50), || format!("half of the changes took longer than {median:?}"))
+}
+
+pub(super) async fn watches_miss_nothing_of_two_writers(factory: Factory) -> Verdict {
+    let (one, other) = (factory().await?, factory().await?);
+    let writers = [&one, &other, &one, &other].into_iter().enumerate().map(|(writer, store)| async move {
+        for number in 0..50 {
+            put(&**store, &format!("w{writer}"), &number.to_string()).await?;
+        }
+        Ok::<_, Failure>(())
+    });
+    let watches = [&one, &other].into_iter().map(|store| async move {
+        let mut watch = store.watch("", 0).await?;
+        for revision in 1..=200 {
+            equal("the revision", next(&mut watch).await?.revision, revision)?;
+        }
+        Ok::<_, Failure>(())
+    });
+    try_join(try_join_all(writers), try_join_all(watches)).await.map(|_| ())
 }
 
 pub(super) async fn racing_increments_lose_none(factory: Factory) -> Verdict {
