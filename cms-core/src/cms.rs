@@ -194,6 +194,8 @@ impl Cms {
             report.add_secrets(secrets);
         }
         verify_look_ups(&kit.db, &mut report).await?;
+        progress("identity");
+        report.add_identity(self.0.auth.verify().await?);
         progress("audit trail");
         let trail = self.0.audit.verify(ctx, &|_| ()).await?;
         report.audit_records = trail.records;

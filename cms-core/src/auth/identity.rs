@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use super::authenticate::Authenticator;
 use super::keys::{Keys, Usage};
@@ -30,7 +32,12 @@ pub struct Auth {
     keys: Keys,
     tokens: Tokens,
     authenticator: Authenticator,
+    /// When sessions that have ended are removed next, in milliseconds of the clock.
+    sweep_at: Arc<AtomicI64>,
 }
+
+/// How often sessions that have ended are removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 
 impl Auth {
     /// Builds the services. Tokens name `issuer` as who made them and whom they are for.
@@ -44,6 +51,7 @@ impl Auth {
             authenticator: Authenticator::new(kit.clone(), tokens.clone(), sessions.clone(), usage),
             tokens,
             sessions,
+            sweep_at: Arc::new(AtomicI64::new(kit.now().after(SWEEP_EVERY).as_millis())),
             kit,
         }
     }
@@ -155,12 +163,27 @@ impl Auth {
         root::replace(&Sealed::of(&self.kit), chosen, now).await
     }
 
-    /// What is to be done now and then: writes when keys were last used. About once a minute.
+    pub(super) fn kit(&self) -> &Kit {
+        &self.kit
+    }
+
+    /// What is to be done about once a minute: writes when keys were last used, and now and then
+    /// removes sessions that have ended.
     ///
     /// # Errors
     /// Whatever the store answers.
     pub async fn tend(&self) -> Result<()> {
-        self.keys.flush_usage().await
+        self.keys.flush_usage().await?;
+        let now = self.kit.now().as_millis();
+        let due = self.sweep_at.load(Ordering::Relaxed);
+        let next = self.kit.now().after(SWEEP_EVERY).as_millis();
+        if now >= due
+            && self.sweep_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            let swept = self.sessions.sweep().await?;
+            tracing::debug!(swept, "removed sessions and counts of failed logins that have ended");
+        }
+        Ok(())
     }
 }
 

@@ -23,6 +23,7 @@ mod tests;
 mod throttle;
 mod tokens;
 mod users;
+mod verify;
 
 use crate::audit::{AuditOutcome, NewRecord};
 
@@ -39,6 +40,7 @@ pub use sessions::{MAX_SESSIONS, REFRESH_LIFETIME, SESSION_LIFETIME, Sessions};
 pub use throttle::{ADDRESS_FAILURES, USER_FAILURES, WINDOW as THROTTLE_WINDOW};
 pub use tokens::ACCESS_LIFETIME;
 pub use users::Users;
+pub(crate) use verify::AuthReport;
 
 /// A record about identity itself, which no action of [`Action`] describes.
 fn event(action: &'static str, target: Target) -> NewRecord {

@@ -21,7 +21,7 @@ const MAX_CHARS: usize = 256;
 
 /// The root credential on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct RootRecord {
+pub(crate) struct RootRecord {
     v: u8,
     digest: String,
     created_at: Timestamp,

@@ -12,6 +12,7 @@ use crate::api::PageQuery;
 use crate::api::audit::AuditQuery;
 use crate::api::decisions::Decide;
 use crate::api::documents::{Kind, PutDocument, RollbackDocument};
+use crate::api::keys::{CreateKey, NarrowedScope, Scope};
 use crate::api::projects::{CreateProject, PatchProject};
 use crate::api::releases::{Activate, CreateRelease, RollbackEnvironment};
 use crate::api::secrets::RevealSecret;
@@ -190,11 +191,44 @@ async fn the_default_policies_of_a_new_project_pass_their_tests() {
 async fn a_bad_platform_policy_is_survived_with_the_root_credential() {
     let it = fixture().await;
     let platform = ProjectId::platform();
-    let name = Name::parse("authz").unwrap();
+    let name = Name::parse("cms/authz").unwrap();
     let deny =
         "package cms.authz\n\ndecision := {\"allow\": false, \"visible\": true, \"reason\": \"closed\"}\n";
     let put = PutDocument { content: deny.into(), ..PutDocument::default() };
     it.cms.documents().put(&it.root, &platform, Kind::Policy, &name, put, Expected::Any).await.unwrap();
     it.cms.documents().delete(&it.root, &platform, Kind::Policy, &name, None, Expected::Any).await.unwrap();
+    it.verify().await;
+}
+
+#[tokio::test]
+async fn the_rules_of_cms_stand_under_their_own_name_only() {
+    let it = fixture().await;
+    let name = Name::parse("shared/models").unwrap();
+    let put = |content: &str| PutDocument { content: content.into(), ..PutDocument::default() };
+    let hidden = put("package cms.authz\n\ndecision := {\"allow\": true}\n");
+    let platform = ProjectId::platform();
+    let error = it.cms.documents().put(&it.root, &platform, Kind::Policy, &name, hidden, Expected::Any).await;
+    assert_eq!(error.unwrap_err().code(), "invalid_policy");
+    let fine = put("package shared.models\n\nallow := true\n");
+    it.cms.documents().put(&it.root, &platform, Kind::Policy, &name, fine, Expected::Any).await.unwrap();
+    it.verify().await;
+}
+
+#[tokio::test]
+async fn a_key_is_narrowed_to_the_rules_under_a_prefix() {
+    let it = fixture().await;
+    it.put(Kind::Data, "search", r#"{"owner": "red"}"#).await.unwrap();
+    it.put(Kind::Policy, "search", POLICY).await.unwrap();
+    let scope = NarrowedScope { scope: "decide".into(), environment: None, prefix: Some("search".into()) };
+    let new = CreateKey { name: "k".into(), scopes: vec![Scope::Narrowed(scope)], ..CreateKey::default() };
+    let key = it.cms.auth().keys().create(&it.root, &it.project, new).await.unwrap();
+    let ctx = RequestContext::new(it.cms.auth().authenticate(&key.key, None).await.unwrap());
+    for (path, answered) in
+        [("search/allow", true), ("data.search.allow", true), ("rag/authz/allow", false), ("", false)]
+    {
+        let ask = Decide { path: path.into(), input: None, environment: None, explain: false };
+        let answer = it.cms.decisions().decide(&ctx, &it.project, &ask).await;
+        assert_eq!(answer.is_ok(), answered, "{path}: {answer:?}");
+    }
     it.verify().await;
 }

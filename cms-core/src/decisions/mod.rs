@@ -125,7 +125,8 @@ impl Decisions {
             )));
         }
         let path = query_path(&ask.path)?;
-        let (environment, release, snapshot) = self.active(ctx, project, ask.environment.as_deref()).await?;
+        let (environment, release, snapshot) =
+            self.active(ctx, project, ask.environment.as_deref(), &path).await?;
         let ids = Ids::new(self.kit.now());
         let results = ask
             .inputs
@@ -161,7 +162,7 @@ impl Decisions {
         path: &QueryPath,
         input: Option<&str>,
     ) -> Result<Evaluated> {
-        let (environment, release, snapshot) = self.active(ctx, project, environment).await?;
+        let (environment, release, snapshot) = self.active(ctx, project, environment, path).await?;
         let result = run(&snapshot, path, input)?;
         let hint = if result.is_none() { snapshot.program().nearest(path) } else { None };
         Ok(Evaluated { result, decision_id: Ids::new(self.kit.now()).next(), release, environment, hint })
@@ -173,6 +174,7 @@ impl Decisions {
         ctx: &RequestContext,
         project: &ProjectId,
         environment: Option<&str>,
+        path: &QueryPath,
     ) -> Result<(EnvironmentId, Arc<str>, Arc<Snapshot>)> {
         let given = environment.map(EnvironmentId::parse).transpose()?;
         let bound = match &ctx.principal.kind {
@@ -180,7 +182,9 @@ impl Decisions {
             _ => None,
         };
         let named = given.or(bound);
-        let target = Target::new(project, "decision").environment(named.as_ref());
+        // Named, so that a key can be narrowed to the rules under a prefix.
+        let mut target = Target::new(project, "decision").environment(named.as_ref());
+        target.name = (!path.segments().is_empty()).then(|| path.to_string());
         let proof = self.kit.authorize(ctx, Action::Decide, target).await?;
         let scope = self.kit.scope(&proof);
         let environment = match named {

@@ -68,6 +68,9 @@ impl Gate {
         name: &Name,
         content: Option<&str>,
     ) -> Result<Arc<Program>> {
+        if let Some(content) = content {
+            check_reserved(scope, name, content)?;
+        }
         let mut modules = self.artifacts.modules(scope, set).await?;
         replace(&mut modules, name.as_str(), content);
         let program = compile(modules.clone(), options(scope)).await?;
@@ -150,6 +153,26 @@ async fn run(
         .await
         .map_err(Error::internal)?
         .map_err(|found| refused(&found))
+}
+
+/// Refuses the package `cms` in documents that are not named so: who may write which is decided by
+/// name, and what decides over CMS must not hide under another one.
+fn check_reserved(scope: &Scope, name: &Name, content: &str) -> Result<()> {
+    if !scope.project().is_platform() || name.is_within("cms") {
+        return Ok(());
+    }
+    // What does not parse is the compiler's to explain.
+    let Ok(info) = check(&Module::new(name.as_str(), content), &options(scope)) else { return Ok(()) };
+    if info.package.split('.').next() != Some("cms") {
+        return Ok(());
+    }
+    let message = format!(
+        "the package `{}` may stand in documents under `cms/` only; name this one `cms/{}`",
+        info.package,
+        name.as_str().rsplit('/').next().unwrap_or_default()
+    );
+    let place = Place { path: Some(name.to_string()), message: message.clone(), ..Place::default() };
+    Err(Error::unprocessable("invalid_policy", message).with_places(vec![place]))
 }
 
 /// The set of the current documents.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `cms verify`: everything decrypts, every hash agrees, every index agrees with its data.
 //!
-//! What is checked here are projects, documents, releases, members and key look-ups; secrets and the
-//! audit trail check themselves.
+//! What is checked here are projects, documents, releases, members and key look-ups; secrets,
+//! identity and the audit trail check themselves.
 
 mod documents;
 mod indexes;
@@ -12,6 +12,7 @@ pub(crate) use indexes::verify_look_ups;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::auth::AuthReport;
 use crate::error::Result;
 use crate::ids::ProjectId;
 use crate::secrets::SecretsReport;
@@ -47,6 +48,14 @@ impl VerifyReport {
         self.problem_count += 1;
         if self.problems.len() < MAX_LISTED {
             self.problems.push(text.into());
+        }
+    }
+
+    /// Takes over what was found among users, sessions, API keys and signing keys.
+    pub(crate) fn add_identity(&mut self, identity: AuthReport) {
+        self.sealed_values += identity.sealed_values;
+        for problem in identity.problems {
+            self.problem(problem);
         }
     }
 

@@ -21,9 +21,9 @@ use crate::store::{Condition, Entry, Outcome, Range, Transaction};
 use super::credential::{self, Digest};
 use super::sealed::{Fresh, Sealed};
 use super::{Action, Authorized, Target};
-use record::{KeyRecord, PreviousSecret, ScopeRecord, UseRecord};
+use record::{PreviousSecret, ScopeRecord, UseRecord};
 
-pub(crate) use record::LiveKey;
+pub(crate) use record::{KeyRecord, LiveKey};
 pub(crate) use request::NewKey;
 pub(crate) use usage::Usage;
 

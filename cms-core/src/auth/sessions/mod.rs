@@ -30,9 +30,9 @@ use super::throttle::{self, Attempt};
 use super::tokens::{ACCESS_LIFETIME, Tokens};
 use super::users::{LiveUser, UserRecord, user_key};
 use super::{Principal, PrincipalKind, Target, event};
-use record::{Presented, RefreshRecord, RefreshToken, refresh_key};
+use record::{Presented, RefreshToken, refresh_key};
 
-pub(crate) use record::{SessionRecord, session_key};
+pub(crate) use record::{RefreshRecord, SessionRecord, session_key};
 
 /// For how long a refresh token works.
 pub const REFRESH_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The caller's own view, and the root credential.
 
-use super::super::fixture::{World, rag};
+use std::time::Duration;
+
+use super::super::fixture::{PASSWORD, World, rag};
 use super::super::{Principal, Role};
 use crate::api::auth::{CallerKind, HeldRole};
 use crate::api::keys::{CreateKey, NarrowedScope, Scope};
 use crate::context::RequestContext;
 use crate::error::ErrorKind;
 use crate::sensitive::Sensitive;
+use crate::store::Transaction;
 
 #[tokio::test]
 async fn a_user_sees_all_roles_it_holds() {
@@ -74,4 +77,58 @@ async fn the_root_credential_is_replaced_by_itself_alone() {
     let new = world.auth.replace_root(&world.root()).await.unwrap();
     assert!(world.who("dev-token").await.is_err() && world.who(new.expose()).await.is_ok());
     assert_eq!(world.records("system:write").await.len(), 2, "the refusal and the replacement");
+}
+
+#[tokio::test]
+async fn a_check_opens_every_record_and_names_what_is_damaged() {
+    let world = World::new().await;
+    let (change, _) = world.auth.root_credential(None, world.kit.now()).await.unwrap();
+    world.kit.db.commit(change).await.unwrap();
+    world.user("ada", Some(Role::CmsAdmin)).await;
+    world.user("eve", None).await;
+    world.login("eve", PASSWORD).await.unwrap();
+    let key = world.key(&["decide"]).await.about.id;
+    let report = world.auth.verify().await.unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert_eq!(report.sealed_values, 7, "root, signing keys, two users, a session, its refresh token, a key");
+
+    let eve = world.kit.db.fresh("auth/user/eve").await.unwrap().unwrap();
+    let mut flipped = eve.value.to_vec();
+    *flipped.last_mut().unwrap() ^= 1;
+    let change = Transaction::new()
+        .put("auth/user/eve", flipped)
+        .put("auth/admins", r#"{"v":1,"users":["ada","eve"]}"#)
+        .put("auth/key/aaaaaaaaaaaaaaaa", "rag")
+        .put("auth/key/bbbbbbbbbbbbbbbb", "../x")
+        .delete("sys/root");
+    world.kit.db.commit(change).await.unwrap();
+    // A record that was moved to another key does not open there.
+    let record = world.kit.db.fresh(&format!("p/rag/key/{key}")).await.unwrap().unwrap();
+    let change = Transaction::new()
+        .put("p/rag/key/cccccccccccccccc", record.value)
+        .put("auth/key/cccccccccccccccc", "rag");
+    world.kit.db.commit(change).await.unwrap();
+    assert_eq!(
+        world.auth.verify().await.unwrap().problems,
+        [
+            "the installation has no root credential",
+            "the sealed record at `auth/user/eve` cannot be read",
+            "the list of admins and the roles of the users disagree",
+            "`auth/key/aaaaaaaaaaaaaaaa` leads to no key",
+            "`auth/key/bbbbbbbbbbbbbbbb` leads to no project",
+            "the sealed record at `p/rag/key/cccccccccccccccc` cannot be read",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn tending_removes_what_has_ended_once_an_hour() {
+    let world = World::new().await;
+    world.login("nobody", "wrong horse").await.unwrap_err();
+    world.clock.advance(Duration::from_secs(59 * 60));
+    world.auth.tend().await.unwrap();
+    assert_eq!(world.count("auth/throttle/").await, 2);
+    world.clock.advance(Duration::from_secs(60));
+    world.auth.tend().await.unwrap();
+    assert_eq!(world.count("auth/throttle/").await, 0);
 }

@@ -29,7 +29,9 @@ use crate::error::{Error, Result};
 use crate::ids::{ProjectId, UserId};
 use crate::kit::Kit;
 use crate::store::{Outcome, Transaction};
-use signing::{SigningKeys, SigningRecord};
+use signing::SigningKeys;
+
+pub(crate) use signing::SigningRecord;
 
 /// The type that the header of every access token names (RFC 9068).
 const TOKEN_TYPE: &str = "at+jwt";
@@ -39,7 +41,8 @@ pub const ACCESS_LIFETIME: Duration = Duration::from_secs(15 * 60);
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// How many verified tokens are remembered.
 const REMEMBERED: u64 = 100_000;
-const SIGNING_KEY: &str = "auth/signing/keys";
+/// Where the signing keys are kept.
+pub(crate) const SIGNING_KEY: &str = "auth/signing/keys";
 const ATTEMPTS: usize = 16;
 
 /// What an access token says. Nothing may be missing and nothing else may be there.

@@ -26,7 +26,7 @@ const MAX_KEYS: usize = 16;
 
 /// The signing keys on disk, newest first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct SigningRecord {
+pub(crate) struct SigningRecord {
     pub(super) v: u8,
     pub(super) keys: Vec<KeyRecord>,
 }

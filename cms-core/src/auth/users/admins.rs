@@ -18,6 +18,13 @@ struct AdminsRecord {
     users: BTreeSet<String>,
 }
 
+/// The names of the enabled users with the role `cms-admin`.
+pub(crate) async fn admins(db: &Db) -> Result<BTreeSet<String>> {
+    let entry = db.fresh(ADMINS).await?;
+    let record = entry.map(|entry| serde_json::from_slice::<AdminsRecord>(&entry.value)).transpose();
+    Ok(record.map_err(Error::internal)?.map(|record| record.users).unwrap_or_default())
+}
+
 /// The part of a transaction that makes a user an admin (`becomes`) or none any more.
 ///
 /// # Errors

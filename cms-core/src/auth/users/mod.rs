@@ -23,6 +23,7 @@ use super::sealed::{Fresh, Sealed};
 use super::throttle::{self, Attempt};
 use super::{Action, Authorized, PrincipalKind, Role, Target, event};
 
+pub(crate) use admins::admins;
 pub(crate) use record::{LiveUser, UserRecord};
 
 /// How often a change is tried again when somebody else changes the same user.
@@ -160,7 +161,8 @@ impl Users {
                 .delete(entry.key.clone())
                 .and(admins::change(&self.kit.db, &record.user, record.is_admin(), false).await?);
             if self.commit(ctx, &proof, change).await? {
-                return Ok(());
+                // A role that was given at the same moment; from here on nobody can give one.
+                return self.leave_projects(ctx, &user.canonical()).await;
             }
         }
         Err(contended())
