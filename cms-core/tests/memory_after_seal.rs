@@ -5,6 +5,13 @@
 //! The test runs itself a second time as the process under test. That one is told what to look for
 //! only after it has sealed, and in a form (each byte inverted) that cannot be found itself.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may panic, and its child process reports on standard output"
+)]
+
 #![cfg(target_os = "linux")]
 
 use std::fs::File;
