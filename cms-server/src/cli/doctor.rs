@@ -121,10 +121,18 @@ fn certificates(certificate: &Path, key: &Path) -> Finding {
     }
 }
 
+/// The directory of a store that has one.
+fn directory(store: &str) -> Option<&Path> {
+    match store.split_once(':') {
+        Some(("embedded", path)) => Some(Path::new(path)),
+        Some(_) => None,
+        None => Some(Path::new(store)),
+    }
+}
+
 /// The room on the disk of a store that is a directory.
 fn disk(store: &str) -> Option<Finding> {
-    let path = Path::new(store.strip_prefix("embedded:").unwrap_or(store));
-    let existing = path.ancestors().find(|path| path.is_dir())?;
+    let existing = directory(store)?.ancestors().find(|path| path.is_dir())?;
     let about = rustix::fs::statvfs(existing).ok()?;
     let free = about.f_bavail.saturating_mul(about.f_frsize);
     let detail = format!("{} MiB are free at {}", free / 1024 / 1024, existing.display());
@@ -136,6 +144,11 @@ fn disk(store: &str) -> Option<Finding> {
 }
 
 async fn installation(checked: Checked) -> Vec<Finding> {
+    // Looking must not make anything: opening a store would.
+    if directory(&checked.store).is_some_and(|path| !path.exists()) {
+        let detail = format!("there is nothing at `{}`", checked.store);
+        return vec![wrong("store", detail, "check `store`, or make a new installation with `cms init`")];
+    }
     let builder = match builder(&checked.store, Arc::new(KeySeal::new(checked.seal))).await {
         Ok(builder) => builder,
         Err(error) => {

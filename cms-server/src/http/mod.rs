@@ -81,4 +81,6 @@ async fn method_not_allowed() -> Problem {
 }
 
 #[cfg(test)]
+mod description_tests;
+#[cfg(test)]
 mod tests;

@@ -152,3 +152,6 @@ fn builder() -> Builder<TokioExecutor> {
         .keep_alive_timeout(Duration::from_secs(20));
     builder
 }
+
+#[cfg(test)]
+mod tests;
