@@ -82,8 +82,7 @@ async fn a_slow_answer_is_given_up_and_a_full_server_says_so() {
         tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
         "late"
     }
-    let mut options = Options::default();
-    options.in_flight = 1;
+    let options = Options { in_flight: 1, ..Options::default() };
     let router = around(Router::new().route("/x", get(sleeps)), options).await;
     let slow = request("GET", "/x").body(Body::empty()).unwrap();
     let other = request("GET", "/x").body(Body::empty()).unwrap();

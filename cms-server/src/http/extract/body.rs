@@ -117,11 +117,6 @@ impl JsonText {
     pub(crate) fn is_blank(&self) -> bool {
         self.0.trim_ascii().is_empty()
     }
-
-    /// The body as it came.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
 }
 
 impl LargeJsonText {

@@ -70,7 +70,7 @@ async fn follow(
             }
         })
         .take_while(|event| std::future::ready(event.is_some()))
-        .filter_map(|event| std::future::ready(event))
+        .filter_map(std::future::ready)
         .map(|event| {
             let text = event.data.to_string();
             Ok::<_, Infallible>(Event::default().id(event.id).event(event.kind).data(text))

@@ -301,7 +301,7 @@ mod tests {
         let options = Options::parse("pretty&input=%7B%22a%22:+1%7D&explain=full&provenance=false");
         assert!(options.pretty && !options.provenance);
         assert_eq!(options.input.as_deref(), Some("{\"a\": 1}"));
-        assert_eq!(Options::parse("pretty=0").pretty, false);
+        assert!(!Options::parse("pretty=0").pretty);
         assert_eq!(decode("100%"), "100%");
     }
 
