@@ -11,7 +11,6 @@
     clippy::print_stdout,
     reason = "a test may panic, and its child process reports on standard output"
 )]
-
 #![cfg(target_os = "linux")]
 
 use std::fs::File;

@@ -45,12 +45,6 @@ impl Child {
         writeln!(self.process.stdin.as_mut().expect("its input"), "{word}").expect("a child that listens");
     }
 
-    pub fn signal(&self, name: &str) {
-        let id = self.process.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &id]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "`kill -s {name} {id}` failed");
-    }
-
     /// Kills the child, and answers what it had printed before it died.
     pub fn kill(mut self) -> Vec<String> {
         drop(self.process.kill());
