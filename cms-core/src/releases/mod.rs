@@ -430,13 +430,14 @@ pub(crate) async fn read_project(scope: &Scope) -> Result<(crate::store::Entry, 
     Ok((entry, record))
 }
 
-/// A release's id is 64 hexadecimal digits; anything else is refused before any look-up.
+/// A release's id is 64 hexadecimal digits in lower case; nothing else is looked up.
 fn checked_id(id: &str) -> Result<&str> {
     if id.len() == 64 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-        Ok(id)
-    } else {
-        Err(Error::invalid_name("release id", id, "64 hexadecimal digits in lower case"))
+        return Ok(id);
     }
+    let shown: String = id.chars().take(80).flat_map(char::escape_default).collect();
+    Err(Error::not_found(format!("release `{shown}`"))
+        .with_hint("the id of a release has 64 hexadecimal digits in lower case"))
 }
 
 fn wire(read: &ReadEnvironment, project: &ProjectRecord) -> Environment {
