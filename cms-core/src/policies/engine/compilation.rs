@@ -15,6 +15,7 @@ use super::compile::INTERNAL_PACKAGE;
 use super::conflicts;
 use super::diagnostic::{Diagnostic, code};
 use super::documents::{self, RulePaths};
+use super::guards;
 use super::limits::Limits;
 use super::module::Module;
 use super::outline::{Head, Outline};
@@ -211,6 +212,7 @@ impl<'a> Compilation<'a> {
         let depth = bytecode::inspect(&program, self.limits.call_depth)
             .map_err(|flaw| self.failure(flaw, &fallback))?;
         let conflicts = conflicts::detect(&mut program, &joining).map_err(|_: Unfit| Failure::Unsupported)?;
+        guards::guard(&mut program).map_err(|_: Unfit| Failure::Unsupported)?;
         // A rule with several definitions has become two.
         Ok(Assembled { program: stripped(program), depth: depth * 2, conflicts })
     }

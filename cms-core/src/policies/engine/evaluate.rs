@@ -9,6 +9,7 @@ use regorus::rvm::vm::{RegoVM, VmError};
 use super::conflicts;
 use super::interpreter;
 use super::json::{self, TooLarge};
+use super::meter;
 use super::pool;
 use super::program::{Runs, Shard};
 use super::snapshot::Snapshot;
@@ -69,9 +70,9 @@ pub enum EvaluationError {
         /// The limit.
         limit: usize,
     },
-    /// The limit of what one built-in function may produce.
-    #[error("a built-in function would produce more than {limit} bytes or items")]
-    Growth {
+    /// The limit of what the built-in functions may produce.
+    #[error("the policy's functions would produce more than {limit} bytes")]
+    Memory {
         /// The limit.
         limit: usize,
     },
@@ -113,7 +114,7 @@ impl EvaluationError {
         match self {
             Self::Timeout { .. } => "policy_time_limit",
             Self::Instructions { .. } => "policy_instruction_limit",
-            Self::Growth { .. } => "policy_growth_limit",
+            Self::Memory { .. } => "policy_memory_limit",
             Self::Output { .. } => "policy_output_limit",
             Self::Conflict { .. } => "eval_conflict_error",
             Self::Number { .. } => "policy_number_limit",
@@ -141,9 +142,9 @@ impl From<VmError> for EvaluationError {
             VmError::TimeLimitExceeded { limit, .. } => Self::Timeout { limit },
             VmError::InstructionLimitExceeded { limit, .. } => Self::Instructions { limit },
             VmError::MemoryLimitExceeded { limit, .. } => {
-                Self::Growth { limit: usize::try_from(limit).unwrap_or(usize::MAX) }
+                Self::Memory { limit: usize::try_from(limit).unwrap_or(usize::MAX) }
             }
-            VmError::RegexSizeLimitExceeded { limit, .. } => Self::Growth { limit },
+            VmError::RegexSizeLimitExceeded { limit, .. } => Self::Memory { limit },
             VmError::NumericOverflow { operation, .. } => Self::Number { operation: operation.to_owned() },
             VmError::RuleDataConflict { message, .. } => Self::Conflict { message },
             other => Self::Policy { message: other.to_string() },
@@ -279,6 +280,7 @@ fn run<T: Send>(
     };
     let make = || pool::machine(&found.program, &snapshot.data, &snapshot.program.limits);
     let work = |machine: &mut RegoVM| {
+        meter::begin(snapshot.program.limits.memory);
         machine.set_input(input.clone());
         let result = work(machine);
         machine.set_input(Value::Undefined);

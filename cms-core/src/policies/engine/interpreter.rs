@@ -13,6 +13,8 @@ use regorus::{Engine, LimitError, Value};
 use super::compile;
 use super::diagnostic::Diagnostic;
 use super::evaluate::EvaluationError;
+use super::guards;
+use super::meter;
 use super::snapshot::Snapshot;
 use super::stack::on_deep_stack;
 use super::tree::RuleId;
@@ -28,6 +30,7 @@ pub(super) fn rules(
 ) -> Result<Vec<(RuleId, Value)>, EvaluationError> {
     let program = &snapshot.program;
     let evaluate = || {
+        meter::begin(program.limits.memory);
         let prepared = snapshot.interpreter.get_or_init(|| match &program.interpreter {
             Some(engine) => with_data(engine.clone(), &snapshot.data),
             None => Err(EvaluationError::Policy { message: "there is no interpreter".to_owned() }),
@@ -46,7 +49,9 @@ pub(super) fn with_data(mut engine: Engine, data: &Value) -> Result<Engine, Eval
     // As in the machine, and as in OPA: a built-in function that fails is undefined.
     engine.set_strict_builtin_errors(false);
     engine.add_data(data.clone()).map_err(|error| EvaluationError::Policy { message: error.to_string() })?;
-    compile::make_ready(&mut engine).map_err(|message| EvaluationError::Policy { message })?;
+    guards::guard_interpreter(&mut engine)
+        .and_then(|()| compile::make_ready(&mut engine))
+        .map_err(|message| EvaluationError::Policy { message })?;
     Ok(engine)
 }
 
@@ -59,9 +64,9 @@ pub(super) fn value(engine: &mut Engine, reference: &str) -> Result<Value, Evalu
     engine.eval_rule(reference.to_owned()).map_err(|error| match error.downcast_ref::<LimitError>() {
         Some(LimitError::TimeLimitExceeded { limit, .. }) => EvaluationError::Timeout { limit: *limit },
         Some(LimitError::MemoryLimitExceeded { limit, .. }) => {
-            EvaluationError::Growth { limit: usize::try_from(*limit).unwrap_or(usize::MAX) }
+            EvaluationError::Memory { limit: usize::try_from(*limit).unwrap_or(usize::MAX) }
         }
-        Some(LimitError::RegexSizeLimitExceeded { limit }) => EvaluationError::Growth { limit: *limit },
+        Some(LimitError::RegexSizeLimitExceeded { limit }) => EvaluationError::Memory { limit: *limit },
         None => from_text(&error.to_string()),
     })
 }

@@ -27,8 +27,8 @@ pub struct Limits {
     pub call_depth: usize,
     /// Policies in one release.
     pub modules: usize,
-    /// Bytes (of text) or items (of a collection) that one built-in function may produce.
-    pub growth: usize,
+    /// Bytes that the built-in functions may produce in one decision.
+    pub memory: usize,
     /// Wall-clock time of one Rego test.
     pub test_time: Duration,
     /// Wall-clock time of all Rego tests of one run.
@@ -48,7 +48,7 @@ impl Default for Limits {
             chain: 512,
             call_depth: 512,
             modules: 1_000,
-            growth: 1 << 20,
+            memory: 64 << 20,
             test_time: Duration::from_secs(1),
             tests_time: Duration::from_secs(10),
         }

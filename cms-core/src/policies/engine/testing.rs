@@ -16,6 +16,7 @@ use super::diagnostic::Diagnostic;
 use super::evaluate::EvaluationError;
 use super::interpreter;
 use super::limits::Limits;
+use super::meter;
 use super::module::{self, Module, Options};
 use super::outline::Outline;
 use super::path::reference_of;
@@ -167,6 +168,7 @@ impl<'a> Run<'a> {
         }
         interpreter::limit_time(engine, self.limits.test_time.min(self.left));
         let before = engine.clone();
+        meter::begin(self.limits.memory);
         let value = guarded(|| interpreter::value(engine, reference));
         value.unwrap_or_else(|failed| {
             self.engine = Ok(before);

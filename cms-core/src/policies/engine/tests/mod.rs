@@ -5,6 +5,7 @@ mod agreeing;
 mod compiling;
 mod contradicting;
 mod deciding;
+mod exhausting;
 mod running;
 
 use std::sync::Arc;

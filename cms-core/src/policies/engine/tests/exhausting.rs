@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Policies that try to exhaust memory, time or the stack end in an error that names a limit, and
+//! leave the snapshot usable.
+
+use super::*;
+
+/// Rules `a`, in packages of their own, that would take all memory or all time.
+const HOSTILE: &[&str] = &[
+    "a := numbers.range(1, 1000000000)",
+    "a := numbers.range(1, 100000000000000000000000000)",
+    "a := numbers.range_step(1, 1000000000, 2)",
+    "a := net.cidr_expand(\"0.0.0.0/0\")",
+    "a := net.cidr_expand(\"::/0\")",
+    "a := sprintf(\"%999999999d\", [1])",
+    "a := sprintf(\"%.4000000000f\", [1.5])",
+    "a := sprintf(\"%99999999999999999999d\", [1])",
+    "a := units.parse_bytes(\"1e1000000000GB\")",
+    "a := units.parse(\"1e1000000000\")",
+    "a := to_number(\"1e1000000000\")",
+    "a := bits.lsh(1, 1000000000000)",
+    "a := product(numbers.range(1000000, 1100000))",
+    "a := count([x | some x in [y | some i in numbers.range(1, 5000); y := sprintf(\"%d%s\", [i, big])]])\nbig := concat(\"\", [\"x\" | some i in numbers.range(1, 100000)])",
+    "s0 := \"xxxxxxxxxxxxxxxx\"\ns1 := concat(s0, [s0, s0, s0, s0])\ns2 := replace(s1, \"x\", s1)\ns3 := replace(s2, \"x\", s2)\ns4 := replace(s3, \"x\", s3)\na := replace(s4, \"x\", s4)",
+    "a := regex.replace(big, \".\", big)\nbig := concat(\"\", [\"x\" | some i in numbers.range(1, 100000)])",
+    "a := strings.replace_n({\"x\": \"yyyyyyyyyyyyyyyyyyyyyyyyyyyy\", \"y\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\", \"xx\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}, big)\nbig := concat(\"\", [\"x\" | some i in numbers.range(1, 100000)])",
+    "v0 := numbers.range(1, 10)\nv1 := [v0, v0, v0, v0, v0, v0, v0, v0]\nv2 := [v1, v1, v1, v1, v1, v1, v1, v1]\nv3 := [v2, v2, v2, v2, v2, v2, v2, v2]\nv4 := [v3, v3, v3, v3, v3, v3, v3, v3]\nv5 := [v4, v4, v4, v4, v4, v4, v4, v4]\nv6 := [v5, v5, v5, v5, v5, v5, v5, v5]\nv7 := [v6, v6, v6, v6, v6, v6, v6, v6]\na := json.marshal(v7)",
+    "n0 := 1000000007\nn1 := n0 * n0\nn2 := n1 * n1\nn3 := n2 * n2\nn4 := n3 * n3\nn5 := n4 * n4\nn6 := n5 * n5\nn7 := n6 * n6\nn8 := n7 * n7\na := n8 * n8",
+    "a := graph.reachable_paths({x: y | some x in numbers.range(1, 60); y := [x + 1, x + 2]}, [1])",
+    "a := json.patch({}, [p | some i in numbers.range(1, 5000); p := {\"op\": \"add\", \"path\": \"/a\", \"value\": i}])",
+];
+
+#[test]
+fn hostile_policies_end_in_errors() {
+    for rules in HOSTILE {
+        let snapshot = snapshot(&format!("package p\nok := true\n{rules}"), &[]);
+        let told = ask(&snapshot, "p/a", "{}");
+        assert!(
+            told.starts_with("policy_") || told == "undefined",
+            "{rules}: {}",
+            told.chars().take(100).collect::<String>()
+        );
+        assert_eq!(ask(&snapshot, "p/ok", "{}"), "true");
+    }
+}
+
+#[test]
+fn hostile_tests_end_in_errors() {
+    for rules in HOSTILE {
+        // The interpreter multiplies without a guard; its clock alone stops it.
+        if rules.contains("n8") {
+            continue;
+        }
+        let text = format!("package p\n{rules}\ntest_a if a with input as {{}}\ntest_ok := true");
+        let report = run_tests(&[Module::new("p", text)], &Data::default(), &Options::default()).unwrap();
+        assert_eq!(report.results.len(), 2, "{rules}");
+        assert_eq!(report.results[1].outcome, Outcome::Passed, "{rules}");
+        assert_ne!(report.results[0].outcome, Outcome::Passed, "{rules}: {report:?}");
+    }
+}
+
+#[test]
+fn functions_that_panic_in_the_library_do_not() {
+    assert_eq!(answer("package p\na := strings.count(\"abc\", \"\")", "p/a", "{}"), "4");
+    assert_eq!(answer("package p\na := strings.count(\"abcabc\", \"bc\")", "p/a", "{}"), "2");
+}
+
+#[test]
+fn guarded_functions_still_do_their_work() {
+    for (call, expected) in [
+        ("numbers.range(1, 3)", "[1,2,3]"),
+        ("numbers.range(3, 1)", "[3,2,1]"),
+        ("concat(\",\", [\"a\", \"b\"])", r#""a,b""#),
+        ("replace(\"aXa\", \"a\", \"b\")", r#""bXb""#),
+        ("sprintf(\"%05d|%v|%s|%.2f\", [42, {\"k\": 1}, \"s\", 1.5])", r#""00042|{\"k\": 1}|s|1.50""#),
+        ("net.cidr_expand(\"10.0.0.0/30\")", r#"["10.0.0.0","10.0.0.1","10.0.0.2","10.0.0.3"]"#),
+        ("json.marshal({\"a\": [1]})", r#""{\"a\":[1]}""#),
+        ("array.concat([1], [2])", "[1,2]"),
+        ("to_number(\"1e3\")", "1000"),
+        ("units.parse_bytes(\"10Ki\")", "10240"),
+        ("product([2, 3, 4])", "24"),
+        ("2.5 * 4", "10"),
+        ("12345678901234567890 * 98765432109876543210", "1219326311370217952237463801111263526900"),
+        ("bits.lsh(1, 8)", "256"),
+        ("json.patch({\"a\": 1}, [{\"op\": \"replace\", \"path\": \"/a\", \"value\": 2}])", r#"{"a":2}"#),
+        ("graph.reachable_paths({\"a\": [\"b\"], \"b\": []}, [\"a\"])", r#"[["a","b"]]"#),
+        ("regex.replace(\"abc\", \"b\", \"X\")", r#""aXc""#),
+        ("strings.replace_n({\"a\": \"1\", \"b\": \"2\"}, \"ab\")", r#""12""#),
+        ("upper(\"a\")", r#""A""#),
+        ("{1} | {2}", "[1,2]"),
+    ] {
+        let told = answer(&format!("package p\na := {call}"), "p/a", "{}");
+        assert!(
+            told == expected || told.parse::<f64>().ok().is_some_and(|n| Ok(n) == expected.parse()),
+            "{call}: {told}"
+        );
+    }
+}
+
+#[test]
+fn a_guarded_function_can_be_replaced_in_a_test() {
+    let text = "package p\na := upper(input.x)\ntest_a if a == \"y\" with upper as \"y\" with input.x as \"x\"\n\
+        test_b if a == \"xx\" with upper as double with input.x as \"x\"\ndouble(x) := concat(\"\", [x, x])";
+    let report = run_tests(&[Module::new("p", text)], &Data::default(), &Options::default()).unwrap();
+    assert!(report.is_success(), "{report:?}");
+}
