@@ -124,6 +124,14 @@ impl Cms {
         &self.0.idempotency
     }
 
+    /// Opens the files of the audit trail anew, after they were rotated.
+    ///
+    /// # Errors
+    /// `Unavailable` if one cannot be opened.
+    pub async fn reopen_audit(&self) -> Result<()> {
+        self.0.kit.audit.reopen().await
+    }
+
     /// Checks that the caller may see the state of the system in detail, such as its metrics.
     ///
     /// # Errors

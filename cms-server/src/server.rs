@@ -3,9 +3,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use cms_core::audit::AuditSettings;
+use cms_core::audit::sink::{AuditSink, FileSink, FileSync};
 use cms_core::crypto::{KeySeal, Seal};
 use cms_core::store::Durability;
 use cms_core::{Cms, CmsBuilder, Error};
@@ -66,8 +68,9 @@ impl Server {
         let tls = checked.tls.as_ref().map(|(certificate, key)| Tls::load(certificate, key));
         let tls = tls.transpose().map_err(StartError::Tls)?;
         let seal: Arc<dyn Seal> = Arc::new(KeySeal::new(checked.seal.clone()));
-        let cms = builder(&checked.store, seal).await?.audit(audit_settings(&checked.audit));
-        let cms = cms.build().await.map_err(StartError::Cms)?;
+        let audit = audit_settings(&checked.audit).await.map_err(StartError::Cms)?;
+        let builder = builder(&checked.store, seal).await?;
+        let cms = builder.audit(audit).build().await.map_err(StartError::Cms)?;
         Self::bind(cms, checked.listen, tls, checked.connections, checked.options).await
     }
 
@@ -106,8 +109,8 @@ impl Server {
     pub async fn run(self, ready: impl FnOnce()) -> Result<(), StartError> {
         let stop = CancellationToken::new();
         on_signal(stop.clone()).map_err(StartError::Signals)?;
-        let tls = self.tls.clone();
-        on_hangup(move || reload(tls.as_ref())).map_err(StartError::Signals)?;
+        let (tls, cms) = (self.tls.clone(), self.cms.clone());
+        on_hangup(move || reload(tls.as_ref(), &cms)).map_err(StartError::Signals)?;
         ready();
         self.serve(stop).await;
         Ok(())
@@ -135,17 +138,35 @@ pub async fn builder(url: &str, seal: Arc<dyn Seal>) -> Result<CmsBuilder, Start
 }
 
 /// How the audit trail is kept, as the settings say.
-pub fn audit_settings(settings: &AuditFileSettings) -> AuditSettings {
-    AuditSettings {
-        access_durability: match settings.durability {
-            AccessDurability::Process => Durability::Process,
-            AccessDurability::Power => Durability::Power,
-        },
-        ..AuditSettings::default()
+///
+/// # Errors
+/// If its file cannot be opened.
+pub async fn audit_settings(settings: &AuditFileSettings) -> Result<AuditSettings, Error> {
+    let (access_durability, sync) = match settings.durability {
+        AccessDurability::Process => (Durability::Process, FileSync::default()),
+        AccessDurability::Power => (Durability::Power, FileSync::Always),
+    };
+    let mut sinks: Vec<Arc<dyn AuditSink>> = Vec::new();
+    if let Some(path) = &settings.file {
+        let opened = FileSink::open(path, sync).await;
+        sinks.push(Arc::new(opened.map_err(|error| unwritable(path, &error))?));
     }
+    Ok(AuditSettings { access_durability, sinks, ..AuditSettings::default() })
 }
 
-fn reload(tls: Option<&Tls>) {
+fn unwritable(path: &Path, error: &io::Error) -> Error {
+    let text = format!("the audit file `{}` cannot be opened: {error}; mend `audit.file`", path.display());
+    Error::unavailable("audit_file", text)
+}
+
+/// Reads the certificate again and opens the audit files anew.
+fn reload(tls: Option<&Tls>, cms: &Cms) {
+    let cms = cms.clone();
+    tokio::spawn(async move {
+        if let Err(error) = cms.reopen_audit().await {
+            tracing::error!(%error, "the audit file cannot be opened anew");
+        }
+    });
     if let Some(tls) = tls {
         match tls.reload() {
             Ok(()) => tracing::info!("read the certificate again"),

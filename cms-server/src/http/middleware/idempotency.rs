@@ -27,7 +27,7 @@ const KEPT: [HeaderName; 3] = [CONTENT_TYPE, ETAG, LOCATION];
 /// Whether a route keeps first answers: it changes something, and its caller is known. What only
 /// reads is simply done again; a reveal must be, so that every access is on the trail.
 pub(crate) fn takes_key(method: &Method, route: &str) -> bool {
-    const READS: [&str; 6] = ["/decisions", "/-/batch", "/-/reveal/", "/-/validate", "/-/test", "/auth/"];
+    const READS: [&str; 6] = ["/decisions", "/-/reveal/", "/-/validate", "/-/test", "/auth/", "/system/"];
     method == Method::POST && !route.starts_with("/opa") && !READS.iter().any(|part| route.contains(part))
 }
 

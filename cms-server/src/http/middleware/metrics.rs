@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
+use cms_core::Health;
 use parking_lot::RwLock;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -26,7 +27,41 @@ pub(crate) struct Metrics {
     durations: Family<RouteLabels, Histogram>,
     refusals: Family<RefusalLabels, Counter>,
     in_flight: Gauge,
+    state: StateGauges,
     known: RwLock<HashMap<Box<str>, RouteMetrics>>,
+}
+
+/// What is looked up when somebody asks.
+#[derive(Debug, Default)]
+struct StateGauges {
+    sealed: Gauge,
+    store_up: Gauge,
+    store_revision: Gauge,
+    cache_lag: Gauge,
+    waiting: Gauge,
+}
+
+impl StateGauges {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("sealed", "Whether the installation is sealed", self.sealed.clone());
+        registry.register("store_up", "Whether the store answers", self.store_up.clone());
+        registry.register("store_revision", "Revision of the store", self.store_revision.clone());
+        registry.register(
+            "cache_lag_revisions",
+            "Revisions that the cache is behind",
+            self.cache_lag.clone(),
+        );
+        registry.register("http_waiting", "Long polls and event streams being held", self.waiting.clone());
+    }
+
+    fn set(&self, health: &Health, waiting: usize) {
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.sealed.set(health.sealed.into());
+        self.store_up.set(health.store_error.is_none().into());
+        self.store_revision.set(number(health.revision));
+        self.cache_lag.set(number(health.revision.saturating_sub(health.seen_revision)));
+        self.waiting.set(number(waiting as u64));
+    }
 }
 
 /// The series of one route, by the place of the method in [`METHODS`], each made when first used.
@@ -72,7 +107,9 @@ impl Metrics {
         registry.register("http_request_duration_seconds", "Time to the answer's head", durations.clone());
         registry.register("http_refusals", "Problems answered, by code", refusals.clone());
         registry.register("http_requests_in_flight", "Requests being served", in_flight.clone());
-        Self { registry, requests, durations, refusals, in_flight, known: RwLock::default() }
+        let state = StateGauges::default();
+        state.register(&mut registry);
+        Self { registry, requests, durations, refusals, in_flight, state, known: RwLock::default() }
     }
 
     /// Counts an answered request. `route` is a template of the route table.
@@ -96,11 +133,12 @@ impl Metrics {
         self.in_flight.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// The text for Prometheus.
+    /// The text for Prometheus, with the state as it is now.
     ///
     /// # Errors
     /// If a metric cannot be written.
-    pub(crate) fn encode(&self) -> Result<String, std::fmt::Error> {
+    pub(crate) fn encode(&self, health: &Health, waiting: usize) -> Result<String, std::fmt::Error> {
+        self.state.set(health, waiting);
         let mut text = String::with_capacity(16 * 1024);
         encode(&mut text, &self.registry)?;
         Ok(text)
@@ -176,7 +214,16 @@ mod tests {
         );
         metrics.answered(None, &Method::from_bytes(b"BREW").unwrap(), StatusCode::NOT_FOUND, Duration::ZERO);
         metrics.refused("not_found");
-        let text = metrics.encode().unwrap();
+        let health = Health {
+            sealed: true,
+            seal: "dev",
+            store: "memory",
+            store_error: None,
+            revision: 7,
+            seen_revision: 5,
+        };
+        let text = metrics.encode(&health, 3).unwrap();
+        assert!(text.contains("cms_sealed 1") && text.contains("cms_cache_lag_revisions 2"), "{text}");
         let line =
             r#"cms_http_requests_total{route="/api/v1/projects/{project}",method="GET",status="2xx"} 1"#;
         assert!(text.contains(line), "{text}");

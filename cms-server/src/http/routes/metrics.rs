@@ -38,6 +38,7 @@ impl FromRequestParts<AppState> for Watcher {
 #[utoipa::path(get, path = "/metrics", tag = "system",
     responses((status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text")))]
 async fn metrics(State(app): State<AppState>, _allowed: Watcher) -> Answer<impl IntoResponse> {
-    let text = app.metrics().encode().map_err(Error::internal)?;
+    let health = app.cms().health().await;
+    let text = app.metrics().encode(&health, app.waiting().count()).map_err(Error::internal)?;
     Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
 }

@@ -20,6 +20,7 @@ mod projects;
 mod queries;
 mod releases;
 mod secrets;
+mod system;
 mod users;
 mod verify;
 
@@ -63,6 +64,7 @@ fn api(options: &Options) -> OpenApiRouter<AppState> {
         .merge(projects::router())
         .merge(releases::router())
         .merge(secrets::router())
+        .merge(system::router())
         .merge(users::router())
         .merge(verify::router())
 }
