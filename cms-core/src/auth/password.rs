@@ -18,7 +18,7 @@ pub const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=256;
 /// How many passwords are hashed at the same time; each takes 19 MiB.
 const CONCURRENT: usize = 4;
 /// How many callers may wait for their turn.
-const WAITING: usize = 64;
+const WAITING: usize = 256;
 
 /// Hashes and checks passwords. Cloning shares the queue.
 #[derive(Debug, Clone)]
@@ -32,7 +32,14 @@ struct Inner {
     nobody: OnceLock<String>,
 }
 
-/// A turn in the queue: whoever holds it may check one password.
+/// A place in the queue.
+#[derive(Debug)]
+pub(crate) struct Queued<'a> {
+    passwords: &'a Passwords,
+    _waiting: SemaphorePermit<'a>,
+}
+
+/// A turn: whoever holds it may check one password.
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     passwords: &'a Passwords,
@@ -48,22 +55,29 @@ impl Passwords {
         }))
     }
 
-    /// Waits for a turn.
+    /// Takes a place in the queue.
     ///
     /// # Errors
-    /// `Unavailable` if too many wait already.
-    pub(crate) async fn turn(&self) -> Result<Turn<'_>> {
+    /// `Unavailable` if it is full.
+    pub(crate) fn queue(&self) -> Result<Queued<'_>> {
         let busy = || Error::unavailable("login_busy", "too many logins at once; try again in a moment");
-        let _waiting = self.0.waiting.try_acquire().map_err(|_| busy())?;
-        let running = self.0.running.acquire().await.map_err(Error::internal)?;
-        Ok(Turn { passwords: self, _running: running })
+        let waiting = self.0.waiting.try_acquire().map_err(|_| busy())?;
+        Ok(Queued { passwords: self, _waiting: waiting })
     }
 
     /// Hashes a new password.
     pub(crate) async fn hash(&self, password: &Sensitive<String>) -> Result<String> {
-        let _turn = self.turn().await?;
+        let _turn = self.queue()?.turn().await?;
         let password = password.clone();
         tokio::task::spawn_blocking(move || hash(&password)).await.map_err(Error::internal)?
+    }
+}
+
+impl<'a> Queued<'a> {
+    /// Waits for the turn.
+    pub(crate) async fn turn(self) -> Result<Turn<'a>> {
+        let running = self.passwords.0.running.acquire().await.map_err(Error::internal)?;
+        Ok(Turn { passwords: self.passwords, _running: running })
     }
 }
 
@@ -138,7 +152,7 @@ mod tests {
         let passwords = Passwords::new();
         let hash = passwords.hash(&secret("correct horse")).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        let turn = passwords.turn().await.unwrap();
+        let turn = passwords.queue().unwrap().turn().await.unwrap();
         assert!(turn.verify(&secret("correct horse"), Some(&hash)).await.unwrap());
         assert!(!turn.verify(&secret("Correct horse"), Some(&hash)).await.unwrap());
         assert!(!turn.verify(&secret("correct horse"), None).await.unwrap());
@@ -150,13 +164,13 @@ mod tests {
         let passwords = Passwords::new();
         let mut held = Vec::new();
         for _ in 0..CONCURRENT {
-            held.push(passwords.turn().await.unwrap());
+            held.push(passwords.queue().unwrap().turn().await.unwrap());
         }
-        let mut waiting: Vec<_> = (0..WAITING).map(|_| Box::pin(passwords.turn())).collect();
+        let mut waiting: Vec<_> = (0..WAITING).map(|_| Box::pin(passwords.queue().unwrap().turn())).collect();
         for turn in &mut waiting {
             assert!(futures_util::poll!(turn.as_mut()).is_pending());
         }
-        assert_eq!(passwords.turn().await.unwrap_err().code(), "login_busy");
+        assert_eq!(passwords.queue().unwrap_err().code(), "login_busy");
         drop(held);
         assert!(waiting.remove(0).await.is_ok());
     }

@@ -39,14 +39,16 @@ struct FailuresRecord {
 /// people type into a field for names may be a password.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempt {
-    user: String,
+    user: Option<String>,
     address: Option<String>,
 }
 
 impl Attempt {
-    pub(crate) fn new(user: &UserId, address: Option<IpAddr>) -> Self {
+    /// Without a user for what cannot be one's name.
+    pub(crate) fn new(user: Option<&UserId>, address: Option<IpAddr>) -> Self {
+        let digest = |user: &UserId| Digest::of(user.canonical().as_str()).to_text();
         Self {
-            user: format!("{PREFIX}user/{}", Digest::of(user.canonical().as_str()).to_text()),
+            user: user.map(|user| format!("{PREFIX}user/{}", digest(user))),
             address: address.map(|address| format!("{PREFIX}address/{}", network(address))),
         }
     }
@@ -68,12 +70,13 @@ fn network(address: IpAddr) -> String {
 /// # Errors
 /// `TooMany`, with the time at which the window ends.
 pub(crate) async fn check(db: &Db, attempt: &Attempt, now: Timestamp) -> Result<()> {
-    let user = wait(read(db, &attempt.user).await?.1, USER_FAILURES, now);
-    let address = match &attempt.address {
-        Some(key) => wait(read(db, key).await?.1, ADDRESS_FAILURES, now),
-        None => None,
-    };
-    match user.max(address) {
+    let mut longest = None;
+    for (key, limit) in [(&attempt.user, USER_FAILURES), (&attempt.address, ADDRESS_FAILURES)] {
+        if let Some(key) = key {
+            longest = longest.max(wait(read(db, key).await?.1, limit, now));
+        }
+    }
+    match longest {
         Some(wait) => Err(Error::new(
             ErrorKind::TooMany,
             "too_many_logins",
@@ -93,11 +96,10 @@ fn wait(record: Option<FailuresRecord>, limit: u32, now: Timestamp) -> Option<Du
 
 /// Counts a failure.
 pub(crate) async fn fail(db: &Db, attempt: &Attempt, now: Timestamp) -> Result<()> {
-    count(db, &attempt.user, now).await?;
-    match &attempt.address {
-        Some(key) => count(db, key, now).await,
-        None => Ok(()),
+    for key in [&attempt.user, &attempt.address].into_iter().flatten() {
+        count(db, key, now).await?;
     }
+    Ok(())
 }
 
 async fn count(db: &Db, key: &str, now: Timestamp) -> Result<()> {
@@ -122,7 +124,7 @@ async fn count(db: &Db, key: &str, now: Timestamp) -> Result<()> {
 /// The part of a successful login's transaction that forgives the user. The address stays counted:
 /// otherwise one account of one's own would open the way to guessing all others.
 pub(crate) fn forgive(attempt: &Attempt) -> Transaction {
-    Transaction::new().delete(attempt.user.clone())
+    attempt.user.iter().fold(Transaction::new(), |change, key| change.delete(key.clone()))
 }
 
 async fn read(db: &Db, key: &str) -> Result<(Option<Entry>, Option<FailuresRecord>)> {

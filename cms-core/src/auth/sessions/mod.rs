@@ -71,8 +71,8 @@ impl Lines {
         Self { others: (1..LINES).map(|_| tokio::sync::Mutex::new(())).collect(), ..Self::default() }
     }
 
-    fn of(&self, user: &UserId) -> &tokio::sync::Mutex<()> {
-        let line = self.hasher.hash_one(user.as_str()) % LINES;
+    fn of(&self, user: Option<&UserId>) -> &tokio::sync::Mutex<()> {
+        let line = self.hasher.hash_one(user.map(UserId::as_str)) % LINES;
         usize::try_from(line).ok().and_then(|line| self.others.get(line)).unwrap_or(&self.first)
     }
 }
@@ -93,20 +93,20 @@ impl Sessions {
         if self.kit.barrier.is_sealed() {
             return Err(Error::sealed());
         }
-        let Ok(user) = UserId::parse(&request.username) else {
-            let turn = self.passwords.turn().await?;
-            turn.verify(&password, None).await?;
-            return self.refuse(ctx, LOGIN, None, "no name of a user").await;
-        };
-        let user = user.canonical();
-        let attempt = Attempt::new(&user, ctx.address);
-        let line = self.lines.of(&user).lock().await;
-        let turn = self.passwords.turn().await?;
+        // What cannot be a name is treated like a name that nobody has.
+        let user = UserId::parse(&request.username).ok().map(|user| user.canonical());
+        let attempt = Attempt::new(user.as_ref(), ctx.address);
+        let queued = self.passwords.queue()?;
+        let line = self.lines.of(user.as_ref()).lock().await;
+        let turn = queued.turn().await?;
         if let Err(throttled) = throttle::check(&self.kit.db, &attempt, self.kit.now()).await {
             self.record_refusal(ctx, LOGIN, None, "too many failed logins").await?;
             return Err(throttled);
         }
-        let found = self.sealed.fresh::<UserRecord>(&ProjectId::platform(), &user_key(&user)).await?;
+        let found = match &user {
+            Some(user) => self.sealed.fresh::<UserRecord>(&ProjectId::platform(), &user_key(user)).await?,
+            None => None,
+        };
         let known = found.as_ref().map(|found| &found.record);
         let right = turn.verify(&password, known.map(|user| user.password.as_str())).await?;
         let reason = match known {
@@ -120,7 +120,7 @@ impl Sessions {
         };
         throttle::fail(&self.kit.db, &attempt, self.kit.now()).await?;
         // A name that nobody has may be a password in the wrong field: it is not written down.
-        self.refuse(ctx, LOGIN, known.map(|_| &user), reason).await
+        self.refuse(ctx, LOGIN, user.as_ref().filter(|_| known.is_some()), reason).await
     }
 
     async fn begin(&self, ctx: &RequestContext, user: &UserRecord, attempt: &Attempt) -> Result<TokenPair> {
@@ -196,7 +196,7 @@ impl Sessions {
                 }
                 Presented::Current => {}
             }
-            let Some((session, live)) = self.session(&user, token.sid).await? else {
+            let Some((session, live)) = self.fresh_session(&user, token.sid).await? else {
                 return self.revoke(ctx, &user, token.sid, "the session has ended").await;
             };
             if record.expires_at <= self.kit.now() {
@@ -258,6 +258,17 @@ impl Sessions {
         let build = |record: UserRecord, _| LiveUser::new(&record);
         let live = self.sealed.cached(&platform, &user_key(user), build).await?;
         let (Some(session), Some(live)) = (session, live) else { return Ok(None) };
+        let stands = session.belongs_to(&live) && session.ends_at > self.kit.now();
+        Ok(stands.then_some((session, live)))
+    }
+
+    /// The same, past the cache: before a session is ended because it does not stand.
+    async fn fresh_session(&self, user: &UserId, sid: &str) -> Result<Option<(SessionRecord, LiveUser)>> {
+        let platform = ProjectId::platform();
+        let session = self.sealed.fresh::<SessionRecord>(&platform, &session_key(user, sid)).await?;
+        let live = self.sealed.fresh::<UserRecord>(&platform, &user_key(user)).await?;
+        let (Some(session), Some(live)) = (session, live) else { return Ok(None) };
+        let (session, live) = (session.record, LiveUser::new(&live.record)?);
         let stands = session.belongs_to(&live) && session.ends_at > self.kit.now();
         Ok(stands.then_some((session, live)))
     }

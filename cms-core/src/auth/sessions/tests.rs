@@ -185,13 +185,14 @@ async fn a_success_forgives_the_failures_before() {
 async fn an_address_that_tries_many_users_is_throttled_and_others_are_not() {
     let world = World::new().await;
     world.user("eve", None).await;
-    let attempt = Attempt::new(&UserId::parse("x").unwrap(), world.stranger().address);
+    let attempt = Attempt::new(Some(&UserId::parse("x").unwrap()), world.stranger().address);
     for _ in 0..ADDRESS_FAILURES - 1 {
         throttle::fail(&world.kit.db, &attempt, world.kit.now()).await.unwrap();
     }
     assert!(world.login("eve", PASSWORD).await.is_ok());
     world.login("nobody", "wrong horse").await.unwrap_err();
     assert_eq!(world.login("eve", PASSWORD).await.unwrap_err().kind(), ErrorKind::TooMany);
+    assert_eq!(world.login("no name!", "x").await.unwrap_err().kind(), ErrorKind::TooMany);
     let elsewhere = world.stranger().with_address(Some("198.51.100.1".parse().unwrap()));
     let request = Login { username: "eve".into(), password: PASSWORD.into(), otp: None };
     assert!(world.auth.sessions().login(&elsewhere, request).await.is_ok());

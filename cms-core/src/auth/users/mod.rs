@@ -221,8 +221,8 @@ impl Users {
             let text = "`current_password` is needed to change one's own password";
             return Err(Error::unprocessable("current_password_needed", text));
         };
-        let attempt = Attempt::new(user, ctx.address);
-        let turn = self.passwords.turn().await?;
+        let attempt = Attempt::new(Some(user), ctx.address);
+        let turn = self.passwords.queue()?.turn().await?;
         throttle::check(&self.kit.db, &attempt, self.kit.now()).await?;
         let hash = self.read(user).await?.record.password.clone();
         if turn.verify(&current, Some(&hash)).await? {
