@@ -2,10 +2,14 @@
 //! `cms audit`: reading, following, verifying and exporting the audit trail.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use cms_core::audit::Progress;
+use cms_core::audit::offline::{self, Trust};
 use cms_core::clock::{Clock as _, SystemClock, Timestamp};
 use serde_json::Value;
 
@@ -35,6 +39,21 @@ const VERDICT: &[Column] = &[
     ("chains", "chains"),
     ("head", "head"),
     ("signing key", "signing_key"),
+    ("broken chain", "broken_at/chain"),
+    ("broken record", "broken_at/seq"),
+    ("its id", "broken_at/id"),
+    ("damage", "broken_at/damage"),
+    ("detail", "broken_at/detail"),
+];
+
+const EXPORT_VERDICT: &[Column] = &[
+    ("verifies", "ok"),
+    ("records", "records"),
+    ("made at", "made_at"),
+    ("project", "project"),
+    ("signed by", "signed_by"),
+    ("trusted", "trusted"),
+    ("broken line", "line"),
     ("broken chain", "broken_at/chain"),
     ("broken record", "broken_at/seq"),
     ("its id", "broken_at/id"),
@@ -134,6 +153,9 @@ struct Verify {
     /// Verify this export, without a server
     #[arg(short, long)]
     file: Option<PathBuf>,
+    /// The key that must have signed the export: the `signing_key` that the server's verification names
+    #[arg(long, value_name = "HEX", requires = "file")]
+    signing_key: Option<String>,
 }
 
 /// Export the whole trail as JSON lines, with all that verifying needs
@@ -156,8 +178,10 @@ pub(crate) async fn run(args: AuditArgs, app: &App) -> Result<(), Failure> {
             list::list(app, &app.client()?, call, &args.page, COLUMNS).await
         }
         AuditCommand::Tail(args) => tail(args, app).await,
-        AuditCommand::Verify(Verify { file: Some(file) }) => verify_export(app, &file),
-        AuditCommand::Verify(Verify { file: None }) => {
+        AuditCommand::Verify(Verify { file: Some(file), signing_key }) => {
+            verify_export(app, &file, signing_key)
+        }
+        AuditCommand::Verify(Verify { file: None, .. }) => {
             let answer = app.client()?.call(Call::get(Route::api("audit/-/verify"))).await?;
             app.show(&answer, VERDICT)?;
             if answer.value.get("ok") == Some(&Value::Bool(true)) { Ok(()) } else { Err(Failure::negative()) }
@@ -166,9 +190,22 @@ pub(crate) async fn run(args: AuditArgs, app: &App) -> Result<(), Failure> {
 }
 
 /// Verifies an export without a server.
-fn verify_export(_app: &App, _file: &std::path::Path) -> Result<(), Failure> {
-    Err(Failure::error("verifying an export offline is not built yet")
-        .hint("`cms audit verify` asks the server"))
+fn verify_export(app: &App, file: &Path, signing_key: Option<String>) -> Result<(), Failure> {
+    let unreadable =
+        |error: &dyn std::fmt::Display| Failure::error(format!("cannot read `{}`: {error}", file.display()));
+    let export = BufReader::new(File::open(file).map_err(|error| unreadable(&error))?);
+    let bar = app.out.progress("verifying");
+    let progress = |done: Progress| bar.set_message(format!("verifying: {} records", done.records));
+    let trust = Trust { signing_key, trail_key: None };
+    let report = offline::verify(export, &trust, &progress).map_err(|error| unreadable(&error))?;
+    bar.finish_and_clear();
+    let value = serde_json::to_value(&report).map_err(|error| Failure::error(error.to_string()))?;
+    app.out.value(&value, |value| table::fields(value, EXPORT_VERDICT))?;
+    if report.ok && !report.trusted {
+        app.out
+            .say("the export is as its signer made it; `--signing-key` tells whether that was your server");
+    }
+    if report.ok { Ok(()) } else { Err(Failure::negative()) }
 }
 
 impl Filter {

@@ -164,6 +164,12 @@ pub(super) fn read(text: &[u8], before: &[u8; 32]) -> Option<Read> {
     (again == bare).then(|| Read { line, check, expected: next_check(before, &bare) })
 }
 
+/// What a line says of all lines up to it, whatever else it says.
+pub(super) fn check_of(text: &[u8]) -> Option<[u8; 32]> {
+    let (_, check) = text.strip_suffix(b"\"}}")?.split_last_chunk::<64>()?;
+    HEXLOWER.decode(check).ok()?.try_into().ok()
+}
+
 fn next_check(before: &[u8; 32], line: &[u8]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(before);

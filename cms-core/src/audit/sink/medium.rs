@@ -18,6 +18,8 @@ use super::file::FileSync;
 use super::{SinkLine, Starter, ecs};
 use crate::api::audit::Link;
 
+/// How far from the end the last line is looked for, in bytes.
+const MAX_LINE: u64 = 1024 * 1024;
 /// How often a file is opened anew because it was moved away meanwhile.
 const MAX_MOVES: usize = 8;
 
@@ -52,14 +54,10 @@ impl Medium {
         Self { path, sync, open: None, starter: None, ends: BTreeMap::new(), buffer: Vec::new() }
     }
 
-    /// Takes what start lines are made with.
+    /// Takes what start lines are made with. What a crash left in the file beyond these ends never came
+    /// about.
     pub(super) fn begin(&mut self, starter: Starter) {
-        for (chain, head) in starter.heads() {
-            let end = self.ends.entry(chain.clone()).or_insert_with(|| head.clone());
-            if end.seq < head.seq {
-                end.clone_from(head);
-            }
-        }
+        self.ends.clone_from(starter.heads());
         self.starter = Some(starter);
     }
 
@@ -143,7 +141,8 @@ impl Medium {
         }
         if length < opened.known {
             // Emptied in place by a rotation that copies, or cut: a verification tells which.
-            (opened.known, opened.check) = (0, FIRST_CHECK);
+            (opened.known, opened.check) = last_line(&mut opened.file, length)?;
+            return Ok(());
         }
         opened.file.seek(SeekFrom::Start(opened.known))?;
         let mut lines = io::BufReader::new(&opened.file).take(length - opened.known);
@@ -216,19 +215,35 @@ fn open(path: &PathBuf) -> io::Result<Opened> {
         let kind = found.file_type();
         kind.is_fifo() || kind.is_char_device() || kind.is_socket()
     });
-    let file = options(!special).open(path)?;
+    let mut file = options(!special).open(path)?;
     let found = file.metadata()?;
     if found.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    Ok(Opened {
-        regular: found.is_file(),
-        identity: identity(&found),
-        known: 0,
-        check: FIRST_CHECK,
-        uncertain: false,
-        file,
-    })
+    let (mut known, mut check) = (0, FIRST_CHECK);
+    if found.is_file() {
+        file.lock()?;
+        let length = file.metadata()?.len();
+        (known, check) = last_line(&mut file, length)?;
+        if known < length {
+            tracing::warn!(path = %path.display(), "cutting off an unfinished line");
+            file.set_len(known)?;
+        }
+        file.unlock()?;
+    }
+    Ok(Opened { regular: found.is_file(), identity: identity(&found), known, check, uncertain: false, file })
+}
+
+/// Where the last whole line ends, and its check.
+fn last_line(file: &mut File, length: u64) -> io::Result<(u64, [u8; 32])> {
+    let start = length.saturating_sub(MAX_LINE);
+    file.seek(SeekFrom::Start(start))?;
+    let mut tail = Vec::new();
+    file.take(length - start).read_to_end(&mut tail)?;
+    let Some(end) = tail.iter().rposition(|byte| *byte == b'\n') else { return Ok((0, FIRST_CHECK)) };
+    let line = tail.get(..end).and_then(|lines| lines.rsplit(|byte| *byte == b'\n').next());
+    let check = line.and_then(ecs::check_of).unwrap_or(FIRST_CHECK);
+    Ok((start + end as u64 + 1, check))
 }
 
 fn identity(found: &std::fs::Metadata) -> (u64, u64) {

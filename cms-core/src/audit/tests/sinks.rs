@@ -269,6 +269,21 @@ async fn a_record_that_a_crash_left_without_its_change_does_no_harm() {
         audit.commit(&root(), record("a:b"), put(format!("{n}"))).await.unwrap();
     }
     assert!(lost.starts_with(&text_before) && filed.text().starts_with(&lost));
+    // And neither if the file is rotated before anything else is written.
+    let text = filed.text();
+    std::fs::write(filed.path(), &lost).unwrap();
+    let after = MemoryStore::new();
+    let restore =
+        before.iter().fold(Transaction::new(), |all, entry| all.put(&entry.key, entry.value.clone()));
+    after.transact(restore).await.unwrap();
+    let again = Filed::reopened(&filed.dir, &after).await;
+    std::fs::rename(filed.path(), filed.dir.path().join("audit.1")).unwrap();
+    for n in 0..3 {
+        again.commit(&root(), record("a:b"), put(format!("{n}"))).await.unwrap();
+    }
+    let verification = verified(&again).await;
+    assert!(verification.ok, "{verification:?}");
+    std::fs::write(filed.path(), text).unwrap();
     let verification = verified(&audit).await;
     assert!(verification.ok, "{verification:?}");
 }
@@ -278,7 +293,11 @@ async fn a_store_that_was_put_back_is_seen_from_the_file() {
     let filed = Filed::new().await;
     filed.work().await;
     let before = all(&filed.store, "").await;
-    filed.work_again("since").await;
+    for n in 0..4 {
+        // What was written last of all in one moment may not have been committed: other moments.
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        filed.change(format!("since/{n}")).await;
+    }
     let store = MemoryStore::new();
     let restore =
         before.iter().fold(Transaction::new(), |restore, entry| restore.put(&entry.key, entry.value.clone()));
