@@ -89,7 +89,7 @@ fn planted_secrets_are_found_nowhere() {
         .await
         .is(400);
         eve.send("PUT", "projects/p/secrets/llm/key", "text/plain", value).await.is(415);
-        eve.put("projects/p/secrets/llm/key", json!({"data": {"v": [value; 5000]}})).await;
+        eve.put("projects/p/secrets/llm/key", json!({"data": {"v": vec![value; 5000]}})).await;
         eve.put("projects/p/secrets/../x", data).await;
         let made = eve.post("projects/p/keys", json!({"name": "k", "scopes": ["decide"]})).await.is(201);
         plant("key", &text(&made["key"]));

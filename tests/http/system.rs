@@ -21,8 +21,11 @@ fn a_sealed_installation_is_alive_but_not_ready_and_answers_423() {
     served(async |it| {
         it.empty_project("p").await;
         it.root().put("projects/p/secrets/x", json!({"data": {"v": 1}})).await.is(201);
-        let root = cms_core::RequestContext::new(cms_core::auth::Principal::root());
-        it.cms.keyrings().seal_up(&root).await.unwrap();
+        for role in ["platform-admin", "auditor"] {
+            it.user(role, Some(role)).await.post("system/seal", json!(null)).await.problem(403, "denied");
+        }
+        it.member("eve", "p", "project-admin").await.post("system/seal", json!(null)).await.is(403);
+        it.root().post("system/seal", json!(null)).await.is(204);
         it.nobody().get("health/live").await.is(200);
         it.nobody().get("health/ready").await.is(503);
         assert_eq!(it.nobody().get("health").await.is(200)["status"], "sealed");
@@ -31,7 +34,7 @@ fn a_sealed_installation_is_alive_but_not_ready_and_answers_423() {
             .post("auth/login", json!({"username": "eve", "password": "whatever it is"}))
             .await
             .problem(423, "sealed");
-        it.cms.keyrings().unseal(&root).await.unwrap();
+        it.nobody().post("system/unseal", json!(null)).await.is(204);
         it.root().post("projects/p/secrets/-/reveal/x", json!(null)).await.is(200);
     });
 }

@@ -122,7 +122,7 @@ impl Releases {
     /// Compares two releases, document by document.
     ///
     /// # Errors
-    /// `NotFound` if one of them does not exist.
+    /// `Denied` for who may not read the documents; `NotFound` if one of them does not exist.
     pub async fn diff(
         &self,
         ctx: &RequestContext,
@@ -132,6 +132,10 @@ impl Releases {
     ) -> Result<ReleaseDiff> {
         let target = Target::new(project, "release").named(checked_id(from)?);
         checked_id(to)?;
+        // The differences are texts: who sees releases as metadata only must not read them here.
+        for action in [Action::PolicyRead, Action::DataRead] {
+            self.kit.authorize(ctx, action, target.clone()).await?;
+        }
         let proof = self.kit.authorize(ctx, Action::ReleaseRead, target).await?;
         let scope = self.kit.scope(&proof);
         let old = by_name(read_release(&scope, from).await?.set.members(&scope, None).await?);
