@@ -1,2 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The tests of CMS; each file of this folder states what it shows.
+//! What the tests from outside stand on: a server in this process, the real program as a process of
+//! its own, callers of both, and raw sockets.
+
+pub mod caller;
+pub mod program;
+pub mod raw;
+pub mod served;
+
+pub use caller::{Caller, Reply};
+pub use program::{Installation, Process};
+pub use served::{PASSWORD, Served, served, served_with};

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The real program on a real disk: killed in the middle of its work, twice at once on one store, and
+//! searched for what it must not leave behind.
+
+mod kills;
+mod pair;
+mod planted;
+mod program;

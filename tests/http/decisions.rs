@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Decisions.
+
+use cms_tests::{Served, served};
+use serde_json::{Value, json};
+
+const POLICY: &str = "package rag.authz\n\ndefault allow := false\n\nallow if input.user == data.rag.owner\n\nreason := \"owner\" if allow\n";
+
+async fn decider(it: &Served) -> cms_tests::Caller {
+    let key = it.empty_project("p").await;
+    it.root().put("projects/p/data/rag", json!({"owner": "eve"})).await.is(201);
+    it.root().put_text("projects/p/policies/rag/authz", POLICY).await.is(201);
+    it.holder(&key)
+}
+
+#[test]
+fn a_rule_is_asked_in_either_spelling() {
+    served(async |it| {
+        let key = decider(it).await;
+        let release = it.root().get("projects/p/environments/default").await.is(200)["release"].clone();
+        let mut ids = Vec::new();
+        for path in ["rag/authz/allow", "data.rag.authz.allow"] {
+            for (user, expected) in [("eve", true), ("bob", false)] {
+                let body = json!({"path": path, "input": {"user": user}});
+                let decided = key.post("projects/p/decisions", body).await.is(200);
+                assert_eq!(
+                    (&decided["result"], &decided["undefined"]),
+                    (&json!(expected), &json!(false)),
+                    "{path}"
+                );
+                assert_eq!(decided["release"], release);
+                ids.push(decided["decision_id"].as_str().unwrap().to_owned());
+            }
+        }
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 4, "each decision has its id");
+        let package = key
+            .post("projects/p/decisions", json!({"path": "rag/authz", "input": {"user": "eve"}}))
+            .await
+            .is(200);
+        assert_eq!(package["result"], json!({"allow": true, "reason": "owner"}));
+    });
+}
+
+#[test]
+fn what_is_undefined_says_what_is_there() {
+    served(async |it| {
+        let key = decider(it).await;
+        let ask = async |path: &str| {
+            key.post("projects/p/decisions", json!({"path": path, "input": {}})).await.is(200)
+        };
+        let typo = ask("rag/authz/alow").await;
+        assert_eq!((&typo["result"], &typo["undefined"]), (&Value::Null, &json!(true)));
+        assert!(typo["hint"].as_str().unwrap().contains("allow"), "{typo}");
+        let conditional = ask("rag/authz/reason").await;
+        assert_eq!((&conditional["result"], &conditional["undefined"]), (&Value::Null, &json!(true)));
+        for path in ["", "rag//allow", "data", "a b"] {
+            let reply = key.post("projects/p/decisions", json!({"path": path})).await;
+            assert!([200, 400].contains(&reply.status), "{path}: {}", reply.text());
+        }
+    });
+}
+
+#[test]
+fn a_batch_is_answered_in_order_from_one_release() {
+    served(async |it| {
+        let key = decider(it).await;
+        let inputs: Vec<Value> =
+            (0..100).map(|at| json!({"user": if at % 3 == 0 { "eve" } else { "bob" }})).collect();
+        let body = json!({"path": "rag/authz/allow", "inputs": inputs});
+        let batch = key.post("projects/p/decisions/-/batch", body).await.is(200);
+        let results: Vec<bool> =
+            batch["results"].as_array().unwrap().iter().map(|item| item["result"] == true).collect();
+        assert_eq!(results, (0..100).map(|at| at % 3 == 0).collect::<Vec<_>>());
+        assert!(batch["release"].is_string());
+        let empty = key
+            .post("projects/p/decisions/-/batch", json!({"path": "rag/authz/allow", "inputs": []}))
+            .await
+            .is(200);
+        assert_eq!(empty["results"], json!([]));
+        let many = json!({"path": "rag/authz/allow", "inputs": vec![json!({}); 1001]});
+        key.post("projects/p/decisions/-/batch", many).await.problem(413, "too_large");
+    });
+}
+
+#[test]
+fn the_environment_is_named_where_there_are_several() {
+    served(async |it| {
+        let body = json!({"id": "p", "name": "p", "environments": ["dev", "prod"]});
+        let made = it.root().post("projects", body).await.is(201);
+        let key = it.holder(made["keys"][0]["key"].as_str().unwrap());
+        let ask = json!({"path": "rag/authz/allow", "input": {}});
+        let problem = key.post("projects/p/decisions", ask.clone()).await.problem(400, "invalid_request");
+        assert!(problem["detail"].as_str().unwrap().contains("prod"), "{problem}");
+        let bound = json!({"name": "k", "scopes": ["decide"], "environment": "prod"});
+        let bound = it.root().post("projects/p/keys", bound).await.is(201);
+        let decided =
+            it.holder(bound["key"].as_str().unwrap()).post("projects/p/decisions", ask).await.is(200);
+        assert_eq!(decided["environment"], "prod");
+    });
+}
+
+#[test]
+fn decisions_follow_activations_at_once() {
+    served(async |it| {
+        let key = decider(it).await;
+        for owner in ["bob", "eve", "cyd"] {
+            it.root().put("projects/p/data/rag", json!({"owner": owner})).await.is(200);
+            let body = json!({"path": "rag/authz/allow", "input": {"user": owner}});
+            assert_eq!(key.post("projects/p/decisions", body).await.is(200)["result"], true, "{owner}");
+        }
+    });
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The HTTP contract, from where a client stands: a file for each resource, and in `coverage` what must
+//! hold for every operation of the OpenAPI description. Each test verifies the installation at its end.
+
+mod audit;
+mod auth;
+mod bundle;
+mod coverage;
+mod decisions;
+mod documents;
+mod environments;
+mod events;
+mod keys;
+mod limits;
+mod members;
+mod opa;
+mod policies;
+mod projects;
+mod protocol;
+mod releases;
+mod secrets;
+mod system;
+mod users;
+mod verify;

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What holds on every route: the form of errors, methods, idempotency.
+
+use cms_tests::served;
+use serde_json::json;
+
+#[test]
+fn problems_have_their_form_everywhere() {
+    served(async |it| {
+        it.nobody().get("projects").await.problem(401, "unauthenticated");
+        it.root().get("projects/nowhere").await.problem(404, "not_found");
+        it.root().get("nowhere/at/all").await.problem(404, "not_found");
+        it.root().get("/outside").await.problem(404, "not_found");
+        let problem =
+            it.root().with("x-request-id", "r-1").get("projects/nowhere").await.problem(404, "not_found");
+        assert_eq!(
+            (&problem["instance"], &problem["request_id"]),
+            (&json!("/api/v1/projects/nowhere"), &json!("r-1"))
+        );
+        let wrong = it.root().call("PATCH", "auth/me", &json!({})).await;
+        wrong.problem(405, "method_not_allowed");
+        assert!(wrong.header("allow").contains("GET"), "{:?}", wrong.headers);
+        assert_eq!(it.root().call("TRACE", "auth/me", &json!(null)).await.status, 405);
+    });
+}
+
+#[test]
+fn a_repeated_post_gets_the_first_answer() {
+    served(async |it| {
+        it.empty_project("p").await;
+        let root = it.root().with("idempotency-key", "key-1");
+        let body = json!({"name": "k", "scopes": ["decide"]});
+        let first = root.post("projects/p/keys", body.clone()).await.is(201);
+        let again = root.post("projects/p/keys", body.clone()).await.is(201);
+        assert_eq!(first, again, "also what is shown once");
+        assert_eq!(
+            it.root().all("projects/p/keys").await.len(),
+            2,
+            "one of onboarding, one of the two posts"
+        );
+        let other = root.post("projects/p/keys", json!({"name": "other", "scopes": ["decide"]})).await;
+        assert_eq!(other.status, 422, "{}", other.text());
+        other.teaches();
+        // Somebody else's key of the same name is another key.
+        let eve = it.member("eve", "p", "project-admin").await.with("idempotency-key", "key-1");
+        assert_ne!(eve.post("projects/p/keys", body.clone()).await.is(201)["id"], first["id"]);
+        it.root().with("idempotency-key", &"x".repeat(300)).post("projects/p/keys", body).await.is(400);
+    });
+}
+
+#[test]
+fn posts_at_the_same_time_with_one_key_act_once() {
+    served(async |it| {
+        it.empty_project("p").await;
+        let root = it.root().with("idempotency-key", "race");
+        let posts: Vec<_> = (0..16)
+            .map(|_| {
+                let root = root.clone();
+                tokio::spawn(async move {
+                    root.post("projects/p/keys", json!({"name": "k", "scopes": ["decide"]})).await
+                })
+            })
+            .collect();
+        let mut ids = Vec::new();
+        for post in posts {
+            let reply = post.await.unwrap();
+            if reply.status == 201 {
+                ids.push(reply.json()["id"].to_string());
+            } else {
+                assert_eq!(reply.status, 409, "{}", reply.text());
+            }
+        }
+        ids.dedup();
+        assert_eq!(ids.len(), 1, "{ids:?}");
+        assert_eq!(it.root().all("projects/p/keys").await.len(), 2);
+    });
+}

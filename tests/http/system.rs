@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Health, metrics, the description and its page.
+
+use cms_server::Options;
+use cms_tests::{served, served_with};
+use serde_json::json;
+
+#[test]
+fn health_is_there_for_everybody_and_tells_no_secret() {
+    served(async |it| {
+        let health = it.nobody().get("health").await.is(200);
+        assert_eq!((&health["status"], &health["sealed"]), (&json!("ok"), &json!(false)));
+        assert_eq!(health["backends"][0]["state"], "ok");
+        it.nobody().get("health/live").await.is(200);
+        it.nobody().get("health/ready").await.is(200);
+    });
+}
+
+#[test]
+fn a_sealed_installation_is_alive_but_not_ready_and_answers_423() {
+    served(async |it| {
+        it.empty_project("p").await;
+        it.root().put("projects/p/secrets/x", json!({"data": {"v": 1}})).await.is(201);
+        for role in ["platform-admin", "auditor"] {
+            it.user(role, Some(role)).await.post("system/seal", json!(null)).await.problem(403, "denied");
+        }
+        it.member("eve", "p", "project-admin").await.post("system/seal", json!(null)).await.is(403);
+        it.root().post("system/seal", json!(null)).await.is(204);
+        it.nobody().get("health/live").await.is(200);
+        it.nobody().get("health/ready").await.is(503);
+        assert_eq!(it.nobody().get("health").await.is(200)["status"], "sealed");
+        it.root().post("projects/p/secrets/-/reveal/x", json!(null)).await.problem(423, "sealed");
+        it.nobody()
+            .post("auth/login", json!({"username": "eve", "password": "whatever it is"}))
+            .await
+            .problem(423, "sealed");
+        it.nobody().post("system/unseal", json!(null)).await.is(204);
+        it.root().post("projects/p/secrets/-/reveal/x", json!(null)).await.is(200);
+    });
+}
+
+#[test]
+fn metrics_count_requests_by_route_and_name_no_tenant() {
+    served(async |it| {
+        it.project("some-tenant").await;
+        it.root().get("projects/some-tenant").await.is(200);
+        let metrics = it.nobody().get("/metrics").await;
+        assert_eq!(metrics.status, 200);
+        let text = metrics.text();
+        assert!(text.contains("/api/v1/projects/{project}"), "{text}");
+        assert!(!text.contains("some-tenant"), "{text}");
+        assert!(text.lines().count() < 5_000);
+    });
+}
+
+#[test]
+fn the_description_names_every_part_of_the_contract() {
+    served(async |it| {
+        let api = it.nobody().get("openapi.json").await.is(200);
+        assert!(api["openapi"].as_str().unwrap().starts_with("3."));
+        let paths = api["paths"].as_object().unwrap();
+        for path in [
+            "/api/v1/auth/login",
+            "/api/v1/auth/refresh",
+            "/api/v1/auth/logout",
+            "/api/v1/auth/me",
+            "/api/v1/auth/jwks",
+            "/api/v1/auth/verify",
+            "/api/v1/users",
+            "/api/v1/users/{user}",
+            "/api/v1/users/{user}/password",
+            "/api/v1/projects",
+            "/api/v1/projects/{project}",
+            "/api/v1/projects/{project}/members",
+            "/api/v1/projects/{project}/members/{user}",
+            "/api/v1/projects/{project}/keys",
+            "/api/v1/projects/{project}/keys/{id}",
+            "/api/v1/projects/{project}/keys/{id}/rotate",
+            "/api/v1/projects/{project}/{kind}",
+            "/api/v1/projects/{project}/{kind}/{name}",
+            "/api/v1/projects/{project}/{kind}/-/versions/{name}",
+            "/api/v1/projects/{project}/{kind}/-/diff/{name}",
+            "/api/v1/projects/{project}/{kind}/-/rollback/{name}",
+            "/api/v1/projects/{project}/policies/-/validate",
+            "/api/v1/projects/{project}/policies/-/test",
+            "/api/v1/projects/{project}/releases",
+            "/api/v1/projects/{project}/releases/{id}",
+            "/api/v1/projects/{project}/releases/-/diff",
+            "/api/v1/projects/{project}/environments",
+            "/api/v1/projects/{project}/environments/{environment}",
+            "/api/v1/projects/{project}/environments/{environment}/activate",
+            "/api/v1/projects/{project}/environments/{environment}/rollback",
+            "/api/v1/projects/{project}/environments/{environment}/history",
+            "/api/v1/projects/{project}/environments/{environment}/bundle.tar.gz",
+            "/api/v1/projects/{project}/events",
+            "/api/v1/projects/{project}/decisions",
+            "/api/v1/projects/{project}/decisions/-/batch",
+            "/opa/{project}/{environment}/v1/data/{path}",
+            "/opa/{project}/{environment}/health",
+            "/api/v1/projects/{project}/secrets",
+            "/api/v1/projects/{project}/secrets/{path}",
+            "/api/v1/projects/{project}/secrets/-/reveal/{path}",
+            "/api/v1/projects/{project}/secrets/-/versions/{path}",
+            "/api/v1/projects/{project}/secrets/-/undelete/{path}",
+            "/api/v1/projects/{project}/secrets/-/destroy/{path}",
+            "/api/v1/projects/{project}/secrets/-/rotate/{path}",
+            "/api/v1/audit",
+            "/api/v1/audit/-/verify",
+            "/api/v1/audit/-/export",
+            "/api/v1/health",
+            "/api/v1/health/live",
+            "/api/v1/health/ready",
+            "/metrics",
+        ] {
+            assert!(paths.contains_key(path), "{path} is not described");
+        }
+    });
+}
+
+#[test]
+fn the_page_loads_nothing_from_elsewhere() {
+    served(async |it| {
+        let page = it.nobody().get("docs/").await;
+        assert_eq!(page.status, 200);
+        let policy = page.header("content-security-policy");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{policy}"
+        );
+        let text = page.text();
+        for mark in ["src=\"", "href=\""] {
+            for (at, _) in text.match_indices(mark) {
+                let target = text[at + mark.len()..].split('"').next().unwrap();
+                assert!(!target.contains("//"), "{target}");
+                if !target.starts_with('#') {
+                    let asset = it.nobody().get(&format!("docs/{}", target.trim_start_matches("./"))).await;
+                    assert_eq!(asset.status, 200, "{target}");
+                }
+            }
+        }
+        assert_eq!(it.nobody().get("docs").await.status, 308);
+    });
+}
+
+#[test]
+fn every_answer_carries_its_request_id_and_the_security_headers() {
+    served(async |it| {
+        let given = it.nobody().with("x-request-id", "my-id.7").get("health").await;
+        assert_eq!(given.header("x-request-id"), "my-id.7");
+        for odd in ["a b", "<script>", &"x".repeat(200), ""] {
+            let made = it.nobody().with("x-request-id", odd).get("health").await;
+            assert!(!made.header("x-request-id").is_empty() && made.header("x-request-id") != odd, "{odd}");
+        }
+        for path in ["health", "nowhere", "projects", "/"] {
+            let reply = it.nobody().get(path).await;
+            assert_eq!(reply.header("x-content-type-options"), "nosniff", "{path}");
+            assert!(reply.header("content-security-policy").contains("frame-ancestors 'none'"), "{path}");
+            assert!(!reply.header("x-request-id").is_empty(), "{path}");
+            assert!(
+                reply.headers.get("server").is_none() && reply.headers.get("x-powered-by").is_none(),
+                "{path}"
+            );
+        }
+    });
+}
+
+#[test]
+fn parts_of_the_surface_can_be_left_out() {
+    let mut options = Options::default();
+    (options.opa, options.docs) = (false, false);
+    served_with(options, async |it| {
+        it.project("p").await;
+        it.root().get("/opa/p/default/v1/data").await.is(404);
+        assert_eq!(it.nobody().get("docs/").await.status, 404);
+        it.nobody().get("openapi.json").await.is(200);
+    });
+}
