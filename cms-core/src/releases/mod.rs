@@ -122,7 +122,7 @@ impl Releases {
     /// Compares two releases, document by document.
     ///
     /// # Errors
-    /// `NotFound` if one of them does not exist.
+    /// `Denied` for who may not read the documents; `NotFound` if one of them does not exist.
     pub async fn diff(
         &self,
         ctx: &RequestContext,
@@ -132,6 +132,10 @@ impl Releases {
     ) -> Result<ReleaseDiff> {
         let target = Target::new(project, "release").named(checked_id(from)?);
         checked_id(to)?;
+        // The differences are texts: who sees releases as metadata only must not read them here.
+        for action in [Action::PolicyRead, Action::DataRead] {
+            self.kit.authorize(ctx, action, target.clone()).await?;
+        }
         let proof = self.kit.authorize(ctx, Action::ReleaseRead, target).await?;
         let scope = self.kit.scope(&proof);
         let old = by_name(read_release(&scope, from).await?.set.members(&scope, None).await?);
@@ -149,18 +153,26 @@ impl Releases {
     /// Lists the environments of a project, in their order.
     ///
     /// # Errors
-    /// `NotFound` if there is no such project.
-    pub async fn environments(&self, ctx: &RequestContext, project: &ProjectId) -> Result<Vec<Environment>> {
+    /// `NotFound` if there is no such project; `Invalid` for a cursor that is none.
+    pub async fn environments(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        query: &PageQuery,
+    ) -> Result<Page<Environment>> {
         let proof =
             self.kit.authorize(ctx, Action::EnvironmentRead, Target::new(project, "environment")).await?;
+        let (limit, after) = (query.limit()?, query.after()?);
         let scope = self.kit.scope(&proof);
         let meta = read_project(&scope).await?.1;
-        let mut environments = Vec::with_capacity(meta.environments.len());
-        for name in &meta.environments {
-            let read = read_environment(&scope, name).await?;
-            environments.push(wire(&read, &meta));
+        let start = after.and_then(|after| meta.environments.iter().position(|name| **name == *after));
+        let rest = meta.environments.iter().skip(start.map_or(0, |at| at + 1));
+        let mut environments = Vec::new();
+        for name in rest.clone().take(limit) {
+            environments.push(wire(&read_environment(&scope, name).await?, &meta));
         }
-        Ok(environments)
+        let last = environments.last().map(|last| last.name.clone()).filter(|_| rest.count() > limit);
+        Ok(Page::new(environments, last.as_deref()))
     }
 
     /// Reads one environment.

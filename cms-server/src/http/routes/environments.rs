@@ -20,7 +20,6 @@ use crate::http::middleware::front::waits;
 use crate::http::problem::Answer;
 use crate::http::reply::{made, tagged};
 use crate::http::routes::describe::Prefer;
-use crate::http::routes::queries::NoQuery;
 use crate::http::state::AppState;
 
 /// What OPA is told when it asked for a long poll.
@@ -40,15 +39,15 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
 }
 
 /// Lists the environments of a project.
-#[utoipa::path(get, path = "/projects/{project}/environments", tag = "environments",
-    responses((status = 200, description = "All environments", body = Page<Environment>)))]
+#[utoipa::path(get, path = "/projects/{project}/environments", tag = "environments", params(PageQuery),
+    responses((status = 200, description = "A page of environments", body = Page<Environment>)))]
 async fn list(
     State(app): State<AppState>,
     Caller(ctx): Caller,
     Segments((project,)): Segments<(ProjectId,)>,
-    Params(NoQuery {}): Params<NoQuery>,
+    Params(page): Params<PageQuery>,
 ) -> Answer<Json<Page<Environment>>> {
-    Ok(Json(Page::new(app.cms().releases().environments(&ctx, &project).await?, None)))
+    Ok(Json(app.cms().releases().environments(&ctx, &project, &page).await?))
 }
 
 /// Reads an environment.

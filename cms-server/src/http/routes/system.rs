@@ -25,7 +25,8 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(rotate_project))
 }
 
-/// Somebody at this machine itself. While the installation is sealed, no credential can be checked.
+/// Somebody at this machine itself, who acts as the system does when it starts: while the installation
+/// is sealed, no credential can be checked.
 pub(crate) struct Operator(RequestContext);
 
 impl FromRequestParts<AppState> for Operator {
@@ -34,7 +35,7 @@ impl FromRequestParts<AppState> for Operator {
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
         let info = info(parts);
         if info.origin.is_local {
-            return Ok(Self(info.context(Principal::anonymous())));
+            return Ok(Self(info.context(Principal::system())));
         }
         Err(cms_core::Error::denied("unsealing is done from the machine itself; or start the server again")
             .into())
