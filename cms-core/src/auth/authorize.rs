@@ -128,11 +128,23 @@ impl Authorizer {
         target: &Target,
         reason: &str,
     ) -> Error {
-        let facts = Facts { project_exists: true, project_role: None };
-        match self.record(ctx, action, target, facts, reason).await {
-            Ok(()) => denied(action, target, reason),
-            Err(error) => error,
-        }
+        let recorded = match self.facts(&ctx.principal, &target.project).await {
+            Ok(facts) => self.record(ctx, action, target, facts, reason).await,
+            Err(error) => Err(error),
+        };
+        recorded.map_or_else(|error| error, |()| denied(action, target, reason))
+    }
+
+    /// Whether a caller has anything to do with a project: by a role that holds there, or as its key.
+    pub(crate) async fn relates(&self, principal: &Principal, project: &ProjectId) -> Result<bool> {
+        let facts = self.facts(principal, project).await?;
+        let related = match &principal.kind {
+            PrincipalKind::User { role, .. } => role.is_some() || facts.project_role.is_some(),
+            PrincipalKind::Key { project: own, .. } => own == project,
+            PrincipalKind::Root | PrincipalKind::System => true,
+            PrincipalKind::Anonymous => false,
+        };
+        Ok(related && facts.project_exists)
     }
 
     async fn facts(&self, principal: &Principal, project: &ProjectId) -> Result<Facts> {

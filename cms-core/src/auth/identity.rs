@@ -19,6 +19,7 @@ use crate::api::keys::{NarrowedScope, Scope};
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::error::{Error, Result};
+use crate::ids::ProjectId;
 use crate::kit::Kit;
 use crate::sensitive::Sensitive;
 use crate::store::{Outcome, Transaction};
@@ -113,6 +114,19 @@ impl Auth {
             PrincipalKind::Root | PrincipalKind::System => Ok(blank(CallerKind::Root, "root")),
             PrincipalKind::Anonymous => Err(Error::unauthenticated()),
         }
+    }
+
+    /// Checks that the caller has anything to do with a project, before others are told so.
+    ///
+    /// # Errors
+    /// `Denied`, whether or not the project exists, and after a record of it.
+    pub async fn check_relation(&self, ctx: &RequestContext, project: &ProjectId) -> Result<()> {
+        if self.kit.authorizer.relates(&ctx.principal, project).await? {
+            return Ok(());
+        }
+        let target = Target::new(project, "project");
+        let reason = "the caller does not belong to this project";
+        Err(self.kit.authorizer.refuse(ctx, Action::SelfRead, &target, reason).await)
     }
 
     /// The public keys that verify access tokens.

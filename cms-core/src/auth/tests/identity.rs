@@ -9,6 +9,7 @@ use crate::api::auth::{CallerKind, HeldRole};
 use crate::api::keys::{CreateKey, NarrowedScope, Scope};
 use crate::context::RequestContext;
 use crate::error::ErrorKind;
+use crate::ids::ProjectId;
 use crate::sensitive::Sensitive;
 use crate::store::Transaction;
 
@@ -131,4 +132,23 @@ async fn tending_removes_what_has_ended_once_an_hour() {
     world.clock.advance(Duration::from_secs(60));
     world.auth.tend().await.unwrap();
     assert_eq!(world.count("auth/throttle/").await, 0);
+}
+
+#[tokio::test]
+async fn a_gateway_is_not_told_of_a_project_that_is_not_the_callers() {
+    let world = World::new().await;
+    world.member("eve", "rag", Role::ProjectUser).await;
+    let key = RequestContext::new(world.who(&world.key(&["decide"]).await.key).await.unwrap());
+    for ctx in [key, world.by("eve", None)] {
+        world.auth.check_relation(&ctx, &rag()).await.unwrap();
+        let mut answers = Vec::new();
+        for project in ["other", "nothere", "platform"] {
+            let project = ProjectId::parse(project).unwrap();
+            let error = world.auth.check_relation(&ctx, &project).await.unwrap_err();
+            answers.push((error.kind(), error.message().replace(project.as_str(), "…")));
+        }
+        assert!(answers.iter().all(|answer| *answer == answers[0] && answer.0 == ErrorKind::Denied));
+    }
+    assert!(world.auth.check_relation(&world.root(), &rag()).await.is_ok());
+    assert_eq!(world.records("self:read").await.len(), 6);
 }

@@ -2,7 +2,7 @@
 //! Compiles prepared policies into programs of the register machine, package by package, and finds
 //! out which rules the machine cannot run and which nothing can.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use regorus::languages::rego::compiler::{Compiler, CompilerError, SpannedCompilerError};
@@ -13,6 +13,7 @@ use super::bytecode::{self, At, Flaw};
 use super::calls::{self, Calls};
 use super::compile::INTERNAL_PACKAGE;
 use super::conflicts;
+use super::definitions::definitions;
 use super::diagnostic::{Diagnostic, code};
 use super::documents::{self, RulePaths};
 use super::guards;
@@ -88,8 +89,8 @@ impl<'a> Compilation<'a> {
         if self.found.is_empty() { Ok(self.finish()) } else { Err(in_order(self.found)) }
     }
 
-    /// Refuses recursion among rules that the machine has not seen.
-    fn check_interpreted(&self) -> Option<Diagnostic> {
+    /// Refuses recursion, and unknown functions, in rules that the machine has not seen.
+    fn check_interpreted(&self) -> Vec<Diagnostic> {
         let all = self.sources.iter().chain(&self.tests);
         let calls = Calls::of(all.map(|source| (source.module.name.as_str(), &source.outline)));
         let tests = self.tests.iter().flat_map(|source| {
@@ -120,19 +121,8 @@ impl<'a> Compilation<'a> {
         own.cloned().unwrap_or_else(|| path.get(..1).unwrap_or_default().to_vec())
     }
 
-    /// All rules and functions. The compiler's table also lists the prefixes of rules whose names
-    /// have several parts; of the entries that share a definition, the longest is the rule.
+    /// The references of all rules and functions.
     fn references(&self) -> BTreeSet<String> {
-        let mut longest: HashMap<usize, &str> = HashMap::new();
-        for (reference, definitions) in self.policy.get_rules() {
-            for definition in definitions {
-                let identity = std::ptr::from_ref(definition.as_ref()).cast::<()>().addr();
-                let known = longest.entry(identity).or_insert(reference);
-                if reference.len() > known.len() {
-                    *known = reference;
-                }
-            }
-        }
         let defaults = self.sources.iter().flat_map(|Source { outline, .. }| {
             outline
                 .heads
@@ -140,7 +130,7 @@ impl<'a> Compilation<'a> {
                 .filter(|head| head.is_default && !head.is_function)
                 .map(|head| reference_of(outline.package.iter().chain(&head.path).map(String::as_str)))
         });
-        longest.into_values().map(ToOwned::to_owned).chain(defaults).collect()
+        definitions(&self.policy).into_keys().chain(defaults).collect()
     }
 
     /// Compiles some rules of one package. If that fails, finds out which of them are at fault.

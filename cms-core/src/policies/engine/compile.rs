@@ -6,6 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use regorus::{CompiledPolicy, Engine, PolicyLengthConfig};
 
 use super::compilation::{Compilation, Source};
+use super::definitions::unlisted;
 use super::diagnostic::{Diagnostic, code};
 use super::frontend;
 use super::limits::Limits;
@@ -39,11 +40,9 @@ fn compile_sources(sources: Vec<Source<'_>>, limits: &Limits) -> Result<Program,
     let places = places(sources.iter().map(|source| source.module));
     let (tests, deciding): (Vec<_>, Vec<_>) = sources.into_iter().partition(Source::holds_tests);
     if !tests.is_empty() {
-        let all = deciding.iter().chain(&tests).map(|source| source.module);
-        prepare(engine(all, &places, limits)?, &places)?;
+        prepare(&deciding.iter().chain(&tests).collect::<Vec<_>>(), &places, limits)?;
     }
-    let engine = engine(deciding.iter().map(|source| source.module), &places, limits)?;
-    let prepared = prepare(engine, &places)?;
+    let prepared = prepare(&deciding.iter().collect::<Vec<_>>(), &places, limits)?;
     Compilation::new(prepared, deciding, tests, places, limits).run()
 }
 
@@ -107,12 +106,20 @@ fn lengths(limits: &Limits) -> PolicyLengthConfig {
     PolicyLengthConfig { max_col: NonZeroU32::MAX, max_file_bytes: bytes, max_lines: bytes }
 }
 
-/// Lets the compiler check and order all statements.
-fn prepare(mut engine: Engine, places: &Places) -> Result<(Engine, CompiledPolicy), Vec<Diagnostic>> {
+/// Parses modules, and lets the compiler check and order all statements.
+fn prepare(
+    sources: &[&Source<'_>],
+    places: &Places,
+    limits: &Limits,
+) -> Result<(Engine, CompiledPolicy), Vec<Diagnostic>> {
+    let mut engine = engine(sources.iter().map(|source| source.module), places, limits)?;
     let fault = |text: &str| vec![places.settle(Diagnostic::from_compiler(text, "", code::COMPILE))];
     let policy =
         engine.compile_with_entrypoint(&INTERNAL_RULE.into()).map_err(|error| fault(&error.to_string()))?;
-    Ok((engine, policy))
+    match unlisted(&policy, sources) {
+        Some(missed) => Err(vec![missed]),
+        None => Ok((engine, policy)),
+    }
 }
 
 /// Does all work that would else fall to the first evaluation.

@@ -20,32 +20,28 @@ const STEPS: usize = 10_000;
 
 type Cost = Result<(), LimitError>;
 
-/// Refuses a call that would cost too much.
-pub(super) fn check(name: &str, arguments: &[Value]) -> Cost {
-    match (name, arguments) {
-        ("numbers.range", [from, to]) => range(from, to, 1.0),
-        ("numbers.range_step", [from, to, step]) => range(from, to, step.as_f64().unwrap_or(1.0)),
-        ("concat", [Value::String(delimiter), parts]) => concat(delimiter, parts),
-        ("replace", [Value::String(text), Value::String(old), Value::String(new)]) => replace(text, old, new),
-        ("strings.replace_n", [Value::Object(pairs), Value::String(text)]) => {
-            pairs.iter().try_fold(text.len(), |length, (old, new)| grown(length, old, new)).map(drop)
-        }
-        ("regex.replace", [Value::String(text), _, Value::String(new)]) => {
-            afford(text.len().saturating_add(1).saturating_mul(new.len().max(1)))
-        }
-        ("sprintf", [Value::String(format), values]) => sprintf(format, values),
-        ("json.marshal" | "json.marshal_with_options" | "yaml.marshal", values) => afford_text(values),
-        ("net.cidr_expand", [Value::String(network)]) => cidr_expand(network),
-        ("array.concat", [Value::Array(left), Value::Array(right)]) => items(left.len() + right.len()),
-        ("to_number" | "units.parse" | "units.parse_bytes", [Value::String(text)]) => number(text),
-        ("bits.lsh", [_, by]) => limit(by.as_u64().unwrap_or(0), 4 * DIGITS),
-        ("product", [Value::Array(factors)]) => product(factors.iter()),
-        ("product", [Value::Set(factors)]) => product(factors.iter()),
-        ("json.patch", [_, Value::Array(patches)]) => patch(patches.iter()),
-        ("json.patch", [_, Value::Set(patches)]) => patch(patches.iter()),
-        ("graph.reachable_paths", [graph @ Value::Object(_), from]) => paths(graph, from),
-        _ => Ok(()),
-    }
+/// Refuses a call with these arguments if it would cost too much.
+pub(super) type Check = fn(&[Value]) -> Cost;
+
+/// The check of a function, if its costs depend on its arguments in a way that needs one.
+pub(super) fn of(name: &str) -> Option<Check> {
+    Some(match name {
+        "numbers.range" | "numbers.range_step" => range,
+        "concat" => concat,
+        "replace" => replace,
+        "strings.replace_n" => replace_n,
+        "regex.replace" => regex_replace,
+        "sprintf" => sprintf,
+        "json.marshal" | "json.marshal_with_options" | "yaml.marshal" => |arguments| afford_text(arguments),
+        "net.cidr_expand" => cidr_expand,
+        "array.concat" => array_concat,
+        "to_number" | "units.parse" | "units.parse_bytes" => number,
+        "bits.lsh" => shift,
+        "product" => product,
+        "json.patch" => patch,
+        "graph.reachable_paths" => paths,
+        _ => return None,
+    })
 }
 
 /// Refuses a product of numbers that are large already.
@@ -61,57 +57,70 @@ fn digits(value: &Value) -> usize {
     value.as_number().map_or(0, |number| number.format_decimal().len())
 }
 
-fn limit<N: TryInto<usize>>(number: N, most: usize) -> Cost {
-    if number.try_into().is_ok_and(|number| number <= most) { Ok(()) } else { Err(refused()) }
+fn limit(number: usize, most: usize) -> Cost {
+    if number <= most { Ok(()) } else { Err(refused()) }
 }
 
 fn items(count: usize) -> Cost {
     afford(count.saturating_mul(40))
 }
 
-fn range(from: &Value, to: &Value, step: f64) -> Cost {
+fn range(arguments: &[Value]) -> Cost {
+    let (from, to, step) = match arguments {
+        [from, to] => (from, to, 1.0),
+        [from, to, step] => (from, to, step.as_f64().unwrap_or(1.0)),
+        _ => return Ok(()),
+    };
     let (Ok(from), Ok(to)) = (from.as_f64(), to.as_f64()) else {
-        // Neither end can be told: both are integers beyond what a double holds, or no numbers.
+        // One end is an integer beyond what a double holds, or no number at all.
         return if from.as_number().is_ok() && to.as_number().is_ok() { Err(refused()) } else { Ok(()) };
     };
     let count = (to - from).abs() / step.abs().max(1.0);
     if count < 1e9 { items(count as usize + 1) } else { Err(refused()) }
 }
 
-fn concat(delimiter: &str, parts: &Value) -> Cost {
-    let (count, sum) = match parts {
-        Value::Array(parts) => (parts.len(), parts.iter().map(length).sum::<usize>()),
-        Value::Set(parts) => (parts.len(), parts.iter().map(length).sum::<usize>()),
+fn concat(arguments: &[Value]) -> Cost {
+    let (delimiter, count, sum) = match arguments {
+        [delimiter, Value::Array(parts)] => (delimiter, parts.len(), parts.iter().map(length).sum::<usize>()),
+        [delimiter, Value::Set(parts)] => (delimiter, parts.len(), parts.iter().map(length).sum::<usize>()),
         _ => return Ok(()),
     };
-    afford(count.saturating_mul(delimiter.len()).saturating_add(sum))
+    afford(count.saturating_mul(length(delimiter)).saturating_add(sum))
 }
 
 fn length(value: &Value) -> usize {
     value.as_string().map_or(0, |text| text.len())
 }
 
-fn replace(text: &str, old: &str, new: &str) -> Cost {
-    let found = if old.is_empty() { text.len() + 1 } else { text.matches(old).count() };
+fn replace(arguments: &[Value]) -> Cost {
+    let [Value::String(text), Value::String(old), Value::String(new)] = arguments else { return Ok(()) };
+    let found = if old.is_empty() { text.len() + 1 } else { text.matches(old.as_ref()).count() };
     afford(found.saturating_mul(new.len()).saturating_add(text.len()))
 }
 
-/// The most that a text of this length can become when every `old` in it is replaced.
-fn grown(text: usize, old: &Value, new: &Value) -> Result<usize, LimitError> {
-    let found = if length(old) == 0 { text + 1 } else { text / length(old) };
-    let length = found.saturating_mul(length(new)).max(text);
-    afford(length).map(|()| length)
+/// Every replacement may find what the one before it has made.
+fn replace_n(arguments: &[Value]) -> Cost {
+    let [Value::Object(pairs), Value::String(text)] = arguments else { return Ok(()) };
+    let longest = pairs.iter().try_fold(text.len(), |longest, (old, new)| {
+        let found = if length(old) == 0 { longest + 1 } else { longest / length(old) };
+        let longest = found.saturating_mul(length(new)).max(longest);
+        afford(longest).map(|()| longest)
+    });
+    longest.map(drop)
+}
+
+fn regex_replace(arguments: &[Value]) -> Cost {
+    let [Value::String(text), _, Value::String(new)] = arguments else { return Ok(()) };
+    afford(text.len().saturating_add(1).saturating_mul(new.len().max(1)))
 }
 
 /// The widths and precisions of a format, and the texts of the values.
-fn sprintf(format: &str, values: &Value) -> Cost {
+fn sprintf(arguments: &[Value]) -> Cost {
+    let [Value::String(format), values] = arguments else { return Ok(()) };
     let mut wide = 0_usize;
     for part in format.split('%').skip(1) {
-        let digits: String = part
-            .trim_start_matches(['.', '+', '-', ' ', '#'])
-            .chars()
-            .take_while(char::is_ascii_digit)
-            .collect();
+        let part = part.trim_start_matches(['.', '+', '-', ' ', '#']);
+        let digits: String = part.chars().take_while(|c| c.is_numeric()).collect();
         limit(digits.len(), 4)?;
         wide = wide.saturating_add(digits.parse().unwrap_or(0));
     }
@@ -119,35 +128,51 @@ fn sprintf(format: &str, values: &Value) -> Cost {
     afford_text([values])
 }
 
-fn cidr_expand(network: &str) -> Cost {
+fn cidr_expand(arguments: &[Value]) -> Cost {
+    let [Value::String(network)] = arguments else { return Ok(()) };
     let Some((address, prefix)) = network.rsplit_once('/') else { return Ok(()) };
     let bits: u32 = if address.contains(':') { 128 } else { 32 };
     let hosts = bits.saturating_sub(prefix.parse().unwrap_or(bits));
     items(1_usize.checked_shl(hosts).filter(|_| hosts < 40).unwrap_or(usize::MAX))
 }
 
+fn array_concat(arguments: &[Value]) -> Cost {
+    let lengths = arguments.iter().map(|array| array.as_array().map_or(0, |items| items.len()));
+    items(lengths.sum())
+}
+
 /// A number's text: neither too many digits nor an exponent that makes them.
-fn number(text: &str) -> Cost {
+fn number(arguments: &[Value]) -> Cost {
+    let [Value::String(text)] = arguments else { return Ok(()) };
     limit(text.len(), DIGITS)?;
-    let exponent = text.split_once(['e', 'E']).map(|(_, rest)| rest.trim_start_matches(['+', '-']));
-    let digits: Option<String> = exponent.map(|rest| rest.chars().take_while(char::is_ascii_digit).collect());
+    let Some((_, exponent)) = text.split_once(['e', 'E']) else { return Ok(()) };
+    let digits: String =
+        exponent.trim_start_matches(['+', '-']).chars().take_while(char::is_ascii_digit).collect();
+    limit(digits.parse().unwrap_or(if digits.is_empty() { 0 } else { usize::MAX }), DIGITS)
+}
+
+fn shift(arguments: &[Value]) -> Cost {
+    let by = arguments.get(1).and_then(|by| by.as_u64().ok()).unwrap_or(0);
+    limit(usize::try_from(by).unwrap_or(usize::MAX), 4 * DIGITS)
+}
+
+fn product(arguments: &[Value]) -> Cost {
+    let digits = |factor: &Value| match factor.as_f64() {
+        Ok(number) => number.abs().max(1.0).log10().ceil() as usize,
+        Err(_) => digits(factor),
+    };
     limit(
-        digits
-            .and_then(|digits| digits.parse().ok().or((digits.len() > 4).then_some(usize::MAX)))
-            .unwrap_or(0),
+        match arguments {
+            [Value::Array(factors)] => factors.iter().map(digits).sum(),
+            [Value::Set(factors)] => factors.iter().map(digits).sum(),
+            _ => 0,
+        },
         DIGITS,
     )
 }
 
-fn product<'a>(factors: impl Iterator<Item = &'a Value>) -> Cost {
-    let sum = factors.map(|factor| match factor.as_f64() {
-        Ok(number) => number.abs().max(1.0).log10().ceil() as usize,
-        Err(_) => digits(factor),
-    });
-    limit(sum.sum::<usize>(), DIGITS)
-}
-
-fn patch<'a>(patches: impl ExactSizeIterator<Item = &'a Value>) -> Cost {
+fn patch(arguments: &[Value]) -> Cost {
+    let patches: Vec<&Value> = arguments.get(1).map(elements).unwrap_or_default();
     limit(patches.len(), PATCHES)?;
     patches.into_iter().try_for_each(|patch| {
         let path = &patch["path"];
@@ -156,26 +181,25 @@ fn patch<'a>(patches: impl ExactSizeIterator<Item = &'a Value>) -> Cost {
 }
 
 /// Counts the steps of the search for all paths, which may be exponentially many.
-fn paths(graph: &Value, from: &Value) -> Cost {
+fn paths(arguments: &[Value]) -> Cost {
+    let [graph @ Value::Object(_), from] = arguments else { return Ok(()) };
     let mut steps = 0;
     let mut open: Vec<(Vec<&Value>, &Value)> =
-        vertices(from).into_iter().map(|vertex| (Vec::new(), vertex)).collect();
+        elements(from).into_iter().map(|vertex| (Vec::new(), vertex)).collect();
     while let Some((path, vertex)) = open.pop() {
         steps += 1;
-        limit(steps, STEPS)?;
         if path.contains(&vertex) {
             continue;
         }
-        let below = vertices(&graph[vertex]);
-        limit(open.len() + below.len(), STEPS)?;
+        let below = elements(&graph[vertex]);
         let path: Vec<&Value> = path.into_iter().chain([vertex]).collect();
-        limit(path.len(), STEPS / 10)?;
+        limit(steps + open.len() + below.len() + path.len(), STEPS)?;
         open.extend(below.into_iter().map(|vertex| (path.clone(), vertex)));
     }
     Ok(())
 }
 
-fn vertices(value: &Value) -> Vec<&Value> {
+fn elements(value: &Value) -> Vec<&Value> {
     match value {
         Value::Array(items) => items.iter().collect(),
         Value::Set(items) => items.iter().collect(),

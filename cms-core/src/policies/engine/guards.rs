@@ -12,7 +12,7 @@ use regorus::rvm::program::BuiltinInfo;
 use regorus::rvm::{Instruction, Program};
 use regorus::{Engine, LimitError, Value};
 
-use super::costs;
+use super::costs::{self, Check};
 use super::meter;
 use super::relocate::Unfit;
 
@@ -47,9 +47,13 @@ macro_rules! guarded {
             match name {
                 "strings.count" => slot.0 = |_, _, arguments, _| Ok(count(arguments)),
                 $($name => slot.0 = |span, parameters, arguments, strict| {
-                    static ORIGINAL: LazyLock<u16> = LazyLock::new(|| number_of($name));
-                    costs::check($name, arguments)?;
-                    let Some(original) = ORIGINALS.get_resolved_builtin(*ORIGINAL) else {
+                    static ORIGINAL: LazyLock<(u16, Option<Check>)> =
+                        LazyLock::new(|| (number_of($name), costs::of($name)));
+                    let (number, check) = *ORIGINAL;
+                    if let Some(check) = check {
+                        check(arguments)?;
+                    }
+                    let Some(original) = ORIGINALS.get_resolved_builtin(number) else {
                         return Ok(Value::Undefined);
                     };
                     let value = original.0(span, parameters, arguments, strict)?;
@@ -84,9 +88,11 @@ pub(super) fn guard_interpreter(engine: &mut Engine) -> Result<(), String> {
     let parameters = vec![module.package.refr.clone(); 8];
     for name in GUARDED {
         let Some(original) = ORIGINALS.get_resolved_builtin(number_of(name)) else { continue };
-        let (span, parameters) = (span.clone(), parameters.clone());
+        let (span, parameters, check) = (span.clone(), parameters.clone(), costs::of(name));
         let extension = move |arguments: Vec<Value>| {
-            costs::check(name, &arguments)?;
+            if let Some(check) = check {
+                check(&arguments)?;
+            }
             let given = parameters.get(..arguments.len()).unwrap_or_default();
             match original.0(&span, given, &arguments, false) {
                 Ok(value) => meter::charge(&value).map(|()| value).map_err(Into::into),
@@ -101,6 +107,13 @@ pub(super) fn guard_interpreter(engine: &mut Engine) -> Result<(), String> {
     }
     let counting = |arguments: Vec<Value>| Ok(count(&arguments));
     engine.add_extension("strings.count".to_owned(), 2, Box::new(counting)).map_err(|error| error.to_string())
+}
+
+/// Whether the library has a function of this name.
+pub(super) fn is_function(name: &str) -> bool {
+    let mut program = Program::new();
+    program.add_builtin_info(BuiltinInfo { name: name.to_owned(), num_args: 0 });
+    name == "print" || program.initialize_resolved_builtins().is_ok()
 }
 
 fn number_of(name: &str) -> u16 {

@@ -30,6 +30,7 @@ mod compile;
 mod conflicts;
 mod costs;
 mod data;
+mod definitions;
 mod diagnostic;
 mod documents;
 mod evaluate;

@@ -14,8 +14,17 @@ pub(super) struct Head {
     pub(super) place: (u32, u32),
     pub(super) is_function: bool,
     pub(super) is_default: bool,
-    /// The references in it that no variable of its own explains.
-    pub(super) mentions: Vec<Vec<String>>,
+    pub(super) mentions: Vec<Mention>,
+}
+
+/// A reference in a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mention {
+    pub(super) path: Vec<String>,
+    pub(super) place: (u32, u32),
+    pub(super) is_call: bool,
+    /// Whether it begins with a variable that the rule binds. A function may still be meant.
+    pub(super) is_bound: bool,
 }
 
 /// What a text says at its top level.
@@ -111,17 +120,17 @@ impl Outline {
     }
 }
 
-/// The references in a rule, but for those that begin with a variable that the rule binds.
-fn mentions(tokens: &[Token<'_>], is_function: bool) -> Vec<Vec<String>> {
+/// The references in a rule, each once.
+fn mentions(tokens: &[Token<'_>], is_function: bool) -> Vec<Mention> {
     let own = variables(tokens, is_function);
-    let mut found = Vec::new();
+    let mut found: Vec<Mention> = Vec::new();
     let mut previous: Option<&Token<'_>> = None;
     for (index, token) in tokens.iter().enumerate() {
-        let begins = token.kind == Kind::Name && previous.is_none_or(|previous| previous.kind != Kind::Dot);
-        if begins && !own.contains(token.text) {
-            let path = reference(tokens.get(index..).unwrap_or_default()).0;
-            if !found.contains(&path) {
-                found.push(path);
+        if token.kind == Kind::Name && previous.is_none_or(|previous| previous.kind != Kind::Dot) {
+            let (path, length) = reference(tokens.get(index..).unwrap_or_default());
+            let is_call = tokens.get(index + length).is_some_and(|next| next.is("(") && next.touches);
+            if !found.iter().any(|known| known.path == path && known.is_call == is_call) {
+                found.push(Mention { path, place: token.place, is_call, is_bound: own.contains(token.text) });
             }
         }
         previous = Some(token);

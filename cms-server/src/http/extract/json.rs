@@ -17,10 +17,18 @@ pub(crate) const MAX_NODES: usize = 100_000;
 /// Parses a JSON text strictly.
 ///
 /// # Errors
-/// `Invalid` with the place if the text is no JSON, too deep, too rich, names a field twice, or
+/// `Invalid` with the place if the text is no JSON object, too deep, too rich, names a field twice, or
 /// does not have the form of `T`.
 pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
     check(text)?;
+    // An array would be taken for the fields in their order.
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return Err(Error::new(
+            cms_core::ErrorKind::Invalid,
+            "invalid_json",
+            "the JSON body must be an object",
+        ));
+    }
     serde_json::from_slice(text).map_err(|error| fault(&error))
 }
 
@@ -58,6 +66,7 @@ fn without_values(text: &str) -> String {
         if let Some(rest) = text.strip_prefix(lead) {
             let kind: String = rest.chars().take_while(char::is_ascii_alphabetic).collect();
             let expected = rest.rsplit_once(", expected ").map_or("something else", |(_, tail)| tail);
+            let expected = if expected.starts_with("struct ") { "an object" } else { expected };
             return format!("{lead}{kind}, expected {expected}");
         }
     }
@@ -207,6 +216,9 @@ mod tests {
         let message = refusal(r#"{"username":"eve","attempts":"hunter2"}"#);
         assert!(!message.contains("hunter2"), "{message}");
         assert!(message.contains("invalid type: string, expected u64"), "{message}");
+        for text in ["[]", "[\"eve\",1]", "7", "\"x\"", "null"] {
+            assert!(refusal(text).contains("must be an object"), "{text}");
+        }
         let message = refusal(r#"{"username":"eve","attempts":-5}"#);
         assert!(message.contains("expected u64"), "{message}");
     }

@@ -53,6 +53,9 @@ async fn verify(
 ) -> Answer<impl IntoResponse> {
     let me = app.cms().auth().me(&ctx).await?;
     let project = query.project.clone().or_else(|| me.project.clone());
+    if let Some(project) = &query.project {
+        app.cms().auth().check_relation(&ctx, &ProjectId::parse(project)?).await?;
+    }
     if let Some(path) = &query.path {
         let input = input(&app, &ctx, &me, &method, &headers);
         ask(&app, &ctx, project.as_deref(), query.environment.as_deref(), path, &input).await?;

@@ -59,6 +59,11 @@ fn recursion_is_refused() {
         "package p\nc := 1\na contains x if { x := data.p[y]; y != \"a\" }",
         "package p\na if { b with input as 1 }\nb if { a }",
         "package p\nf(x) := y if { y := f(x) with input as 1 }\na := f(1)",
+        "package p\nf(x) := y if { some f; y := f(x) with input as 1 }\na := f(1)",
+        "package p\ng(x) := x\nf(x) := y if { some f; y := g(x) with g as f }\na := f(1)",
+        "package p\nimport data.p as q\nf(x) := y if { y := q.f(x) with input as 1 }\na := f(1)",
+        "package p\nf(x) := y if { y := data[\"p\"].f(x) with input as 1 }\na := f(1)",
+        "package p\nf(x) := y if { y := a with input as 1 }\na := f(1)",
     ] {
         assert!(fault(text).contains("rego_recursion_error"), "{text}: {}", fault(text));
     }
@@ -174,4 +179,22 @@ fn many_rules_in_one_package_compile() {
     let snapshot = snapshot(&format!("package p\n{rules}"), &[]);
     assert_eq!(ask(&snapshot, "p/r1400", r#"{"x": 1400}"#), "1400");
     assert_eq!(ask(&snapshot, "p", r#"{"x": 7}"#), r#"{"r7":7}"#);
+}
+
+#[test]
+fn interpreted_rules_are_checked_for_unknown_functions() {
+    let found = fault("package p\n\na := y if { y := nope.f(1) with input as 1 }");
+    assert_eq!(found, "3:18 rego_type_error unknown function: `nope.f`");
+    let tests = "package p_test\ntest_a if { frobnicate(1) with input as 1 }";
+    let found = compile(&[("p", "package p\nx := 1"), ("p_test", tests)]).unwrap_err();
+    assert_eq!((found[0].file.as_str(), found[0].line, found[0].column), ("p_test", 2, 13));
+    let sound = "package p\nf(x) := x\ntest_a if { count([1]) == f(1) with input as (1); not(false); x := (1); print(x); set() == set() }";
+    assert!(compile(&[("p", sound)]).is_ok());
+}
+
+#[test]
+fn definitions_that_share_a_line_are_refused() {
+    let text = "package p\nx := 1 f(y) := z if { z := f(y) with input as 1 }\n";
+    let found = compile(&[("p", text)]).unwrap_err();
+    assert_eq!(found[0].code, code::PARSE, "{found:?}");
 }
