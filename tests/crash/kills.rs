@@ -39,7 +39,7 @@ fn value(writer: usize, kill: u64, at: u64) -> String {
 async fn write(root: Caller, writer: usize, kill: u64, book: Arc<Book>) {
     for at in 0.. {
         let value = value(writer, kill, at);
-        let (path, body) = if writer % 2 == 0 {
+        let (path, body) = if writer.is_multiple_of(2) {
             (format!("projects/p/secrets/w{writer}/k{kill}/n{at}"), json!({"data": {"v": value}, "cas": 0}))
         } else {
             (format!("projects/p/data/w{writer}"), json!({"v": value}))
