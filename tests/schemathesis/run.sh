@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 # Starts `cms dev` on a free port and lets schemathesis send what the OpenAPI document allows, and what
-# it does not. Fails on any 5xx and on answers that the document does not describe.
+# it does not. Fails on any 5xx and on answers whose status or body the document does not describe.
 # Expects `.venv/bin/schemathesis` and a built `cms`; `bash tests/run schemathesis` sees to both.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -21,7 +21,7 @@ read -r url token < <(python3 -c 'import json, sys; ready = json.load(open(sys.a
 # A new seed finds other things; this one makes a run repeat.
 .venv/bin/schemathesis run "$url/api/v1/openapi.json" --origin "$url" \
     --header "Authorization: Bearer $token" \
-    --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance \
+    --checks not_a_server_error,status_code_conformance,response_schema_conformance \
     --exclude-path-regex '/events$' \
     --phases examples,coverage,fuzzing --max-examples "${SCHEMATHESIS_EXAMPLES:-20}" --seed 1 --no-shrink \
     --continue-on-failure --max-failures 20 --request-timeout 20 --suppress-health-check all \
