@@ -2,6 +2,10 @@
 //! The fuzz targets: one function each, run by libFuzzer (`fuzz/bin/`) and, without it, by the replay
 //! test over the kept corpus and its mutations (`fuzz/replay.rs`). A target fails by panicking.
 
+mod credentials;
+mod documents;
+mod http_requests;
+mod installation;
 mod names;
 
 /// One target: a name, which is also the name of its corpus folder, and what is done with an input.
@@ -11,10 +15,17 @@ pub struct Target {
     pub name: &'static str,
     /// Feeds one input; panics if a property does not hold.
     pub run: fn(&[u8]),
+    /// How many mutations the replay test tries, by what one costs.
+    pub rounds: u64,
 }
 
 /// Every target, in the order of their names.
-pub const TARGETS: &[Target] = &[Target { name: "names", run: names::target }];
+pub const TARGETS: &[Target] = &[
+    Target { name: "credentials", run: credentials::target, rounds: 1_000 },
+    Target { name: "documents", run: documents::target, rounds: 300 },
+    Target { name: "http_requests", run: http_requests::target, rounds: 1_000 },
+    Target { name: "names", run: names::target, rounds: 20_000 },
+];
 
 /// Runs the target of this name on one input.
 ///

@@ -9,8 +9,9 @@ use cms_fuzz::TARGETS;
 
 #[test]
 fn every_target_holds_on_its_corpus_and_mutations_of_it() {
-    let rounds: u64 = env::var("FUZZ_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000);
+    let asked: Option<u64> = env::var("FUZZ_ROUNDS").ok().and_then(|text| text.parse().ok());
     for target in TARGETS {
+        let rounds = asked.unwrap_or(target.rounds);
         let corpus = corpus(target.name);
         assert!(!corpus.is_empty(), "`fuzz/corpus/{}` is empty: put a few typical inputs there", target.name);
         for (file, input) in &corpus {

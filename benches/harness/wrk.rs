@@ -18,7 +18,7 @@ pub struct Request {
     pub url: String,
     /// The headers.
     pub headers: Vec<(String, String)>,
-    /// The body; `{n}` becomes a number that is different in every request.
+    /// The body; `{n}` becomes a number that the next thousand requests do not repeat.
     pub body: String,
     /// Added to the path, with `{n}` as in the body.
     pub suffix: String,
@@ -59,7 +59,7 @@ impl Request {
         let build = format!("wrk.format({method:?}, wrk.path .. suffix, headers, body)");
         let request = if varies {
             format!(
-                "local n = os.time() * 1000000\nrequest = function()\n n = n + 1\n local body = string.gsub({body}, \"{{n}}\", n)\n local suffix = string.gsub({suffix}, \"{{n}}\", n)\n return {build}\nend\n"
+                "local n = 0\nrequest = function()\n n = (n + 1) % 1000\n local body = string.gsub({body}, \"{{n}}\", n)\n local suffix = string.gsub({suffix}, \"{{n}}\", n)\n return {build}\nend\n"
             )
         } else {
             format!(

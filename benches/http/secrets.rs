@@ -24,12 +24,16 @@ pub(crate) fn reveal(effort: Effort) -> Result<()> {
 
     let own = Request::post(key.url("/api/v1/projects/bench/secrets/-/reveal/openai"), "{}");
     let theirs = Request::get(bao.client.url("/v1/secret/data/openai"));
+    let masked = Request::get(key.url("/api/v1/projects/bench/secrets/openai"));
     let lanes = [
         Lane::new(carrying(&key, own), &server.process),
         Lane::new(carrying(&bao.client, theirs), &bao.process),
+        Lane::new(carrying(&key, masked), &server.process),
     ];
     let mut table = Table::new("7. secret reveal, authorized and on the audit trail", "");
-    if let [own, theirs] = in_turns(effort, Shape { connections: 16, pinned: true }, &lanes)?.as_slice() {
+    if let [own, theirs, masked] =
+        in_turns(effort, Shape { connections: 16, pinned: true }, &lanes)?.as_slice()
+    {
         table.note("OpenBao KV read, in memory, audit file", &theirs.to_string());
         table.row(
             "CMS reveal: requests",
@@ -40,6 +44,15 @@ pub(crate) fn reveal(effort: Effort) -> Result<()> {
         );
         table.row("CMS reveal: processor time", "", own.cpu / theirs.cpu, "x", Target::AtMost(1.0 / 20.0));
         table.row("CMS reveal: p99", "", own.p99 / theirs.p99, "x", Target::AtMost(1.0 / 10.0));
+        // A masked read decrypts the same value and leaves no record: the rest of the difference is its.
+        let share = 1.0 - own.rate / masked.rate;
+        table.row(
+            "12. CMS reveal: share of the record",
+            &masked.to_string(),
+            share * 100.0,
+            " %",
+            Target::AtMost(10.0),
+        );
     }
     table.close();
     let records = std::fs::metadata(bao.files.path().join("audit.log"))?.len();
