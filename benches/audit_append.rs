@@ -57,7 +57,7 @@ async fn trail(durability: Durability) -> Result<Trail> {
 
 /// Row 12: accesses.
 async fn accesses(effort: Effort) -> Result<()> {
-    let mut table = Table::new("12. an access on the trail before its answer", "");
+    let table = Table::new("12. an access on the trail before its answer", "");
     for (name, durability) in [("kept by the process", Durability::Process), ("fsynced", Durability::Power)] {
         let trail = trail(durability).await?;
         let record =
@@ -87,11 +87,11 @@ async fn commits(effort: Effort) -> Result<()> {
         let (mut bare, mut audited, mut shares) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..effort.rounds {
             let turn = Effort { rounds: 1, ..effort };
-            let without = run(turn, callers, async |_| Ok(drop(trail.store.commit(change()).await?))).await?;
+            let without = run(turn, callers, async |_| Ok(trail.store.transact(change()).await?)).await?;
             let with = run(turn, callers, async |_| {
                 let record =
                     NewRecord::new("secret:write", "projects/bench/secret/openai", ProjectId::platform());
-                Ok(drop(trail.audit.commit(&ctx, record, change()).await?))
+                Ok(trail.audit.commit(&ctx, record, change()).await?)
             })
             .await?;
             bare.push(without.rate);
@@ -127,10 +127,10 @@ impl std::fmt::Display for Outcome {
 }
 
 /// Lets callers repeat an operation for a while, each waiting for its answer before the next.
-async fn run(
+async fn run<T>(
     effort: Effort,
     callers: usize,
-    operation: impl AsyncFn(usize) -> Result<()>,
+    operation: impl AsyncFn(usize) -> Result<T>,
 ) -> Result<Outcome> {
     let length = effort.slice * 10 * u32::try_from(effort.rounds)?;
     let done = AtomicUsize::new(0);
@@ -142,7 +142,7 @@ async fn run(
             operation(done.fetch_add(1, Ordering::Relaxed)).await?;
             times.push(start.elapsed().as_secs_f64() * 1e9);
         }
-        Result::Ok(times)
+        Ok::<_, Box<dyn std::error::Error>>(times)
     };
     let times: Vec<f64> = try_join_all((0..callers).map(caller)).await?.into_iter().flatten().collect();
     let (taken, count) = (begun.elapsed().as_secs_f64(), times.len() as f64);

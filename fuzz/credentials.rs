@@ -11,19 +11,19 @@ use crate::installation::{self, Installation};
 
 pub(crate) fn target(data: &[u8]) {
     installation::with(|installation| {
+        // An input that is a credential of its own cannot be a good one.
         let (text, good) = match data {
             [base @ 0..=2, edits @ ..] => {
                 let good = base_credential(installation, *base);
                 (edited(&good, edits), good)
             }
-            _ => (data.to_vec(), Vec::new()),
+            _ => (data.to_vec(), b"none".to_vec()),
         };
         if let Ok(bearer) = HeaderValue::from_bytes(&[b"Bearer ".as_slice(), &text].concat()) {
             check(installation, ("authorization", bearer), text == good);
         }
         if let Ok(key) = HeaderValue::from_bytes(&text) {
-            // Only keys are taken from this header.
-            check(installation, ("x-api-key", key), text == good && good.starts_with(b"cms_"));
+            check(installation, ("x-api-key", key), text == good);
         }
     });
 }

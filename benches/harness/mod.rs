@@ -2,6 +2,7 @@
 //! Measuring, printing, and running peers.
 
 pub mod cms;
+pub mod etcd;
 pub mod http;
 pub mod measure;
 pub mod opa_ffi;
