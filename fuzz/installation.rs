@@ -64,7 +64,7 @@ impl Installation {
         let (router, root) = runtime.block_on(async {
             let cms = Cms::builder(Arc::new(MemoryStore::new()), Arc::new(DevSeal));
             let (cms, root) = cms.initialize().await.expect("a new installation");
-            (cms_server::router(cms, Options::default()), root.expose().clone())
+            (cms_server::http::standalone(cms, Options::default()), root.expose().clone())
         });
         let mut made =
             Self { runtime, router, asked: 0, root: root.clone(), token: String::new(), key: String::new() };
