@@ -17,7 +17,7 @@ use crate::api::auth::{Login, Refresh, TokenPair};
 use crate::audit::AuditOutcome;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{ProjectId, UserId};
 use crate::kit::Kit;
 use crate::sensitive::Sensitive;
@@ -285,7 +285,7 @@ impl Sessions {
             .outcome(AuditOutcome::Denied)
             .reason(Some(format!("{reason}; the session of `{user}` is revoked")));
         self.kit.commit(ctx, record, ending(user, sid)).await?;
-        Err(Error::unauthenticated())
+        Err(refusal(REFRESH))
     }
 
     /// Records a refusal and gives the one answer to all of them.
@@ -297,12 +297,7 @@ impl Sessions {
         reason: &'static str,
     ) -> Result<TokenPair> {
         self.record_refusal(ctx, action, user, reason).await?;
-        let text = if action == LOGIN {
-            "the user or the password is wrong"
-        } else {
-            "the refresh token does not work"
-        };
-        Err(Error::new(crate::error::ErrorKind::Unauthenticated, "unauthenticated", text))
+        Err(refusal(action))
     }
 
     async fn record_refusal(
@@ -319,6 +314,16 @@ impl Sessions {
         let record = event(action, target).outcome(AuditOutcome::Denied).reason(Some(reason.to_owned()));
         self.kit.audit.access(ctx, record).await
     }
+}
+
+/// The one answer to everything that is wrong with a login, or with a refresh token.
+fn refusal(action: &str) -> Error {
+    let text = if action == LOGIN {
+        "the user or the password is wrong"
+    } else {
+        "the refresh token does not work; log in again"
+    };
+    Error::new(ErrorKind::Unauthenticated, "unauthenticated", text)
 }
 
 /// What ends a session. It needs no condition: ending twice is ending once.

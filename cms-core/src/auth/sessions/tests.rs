@@ -7,7 +7,6 @@ use super::super::fixture::{PASSWORD, World, within_a_second};
 use super::super::{ADDRESS_FAILURES, THROTTLE_WINDOW, USER_FAILURES};
 use super::*;
 use crate::api::users::PatchUser;
-use crate::error::ErrorKind;
 
 fn with(token: &str) -> Refresh {
     Refresh { refresh_token: token.to_owned() }
@@ -82,7 +81,9 @@ async fn a_refresh_token_used_twice_ends_the_session() {
     let unrelated = world.login("eve", PASSWORD).await.unwrap();
     let second = sessions.refresh(&world.stranger(), with(&first.refresh_token)).await.unwrap();
     let error = sessions.refresh(&world.stranger(), with(&first.refresh_token)).await.unwrap_err();
+    let nonsense = sessions.refresh(&world.stranger(), with("cmsr_x")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthenticated);
+    assert_eq!(error.message(), nonsense.message(), "the answer does not tell that it was one once");
     assert!(world.who(&second.access_token).await.is_err());
     assert!(sessions.refresh(&world.stranger(), with(&second.refresh_token)).await.is_err());
     assert!(world.who(&unrelated.access_token).await.is_ok(), "other sessions go on");
