@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::report;
-use crate::tree::{Source, files, root};
+use crate::tree::{MADE, Source, files, root};
 
 #[test]
 fn every_path_named_in_a_document_exists() {
@@ -14,6 +14,8 @@ fn every_path_named_in_a_document_exists() {
         .expect("a readable root")
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        // What a build makes is there or not, depending on who built where.
+        .filter(|name| !MADE.contains(&name.as_str()))
         .collect();
     let mut found = Vec::new();
     for file in files(&[".md"]) {

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Directories that hold what tools made, at any depth.
-const MADE: [&str; 7] = ["target", ".git", ".venv", ".peers", "__pycache__", "node_modules", "corpus"];
+pub(crate) const MADE: [&str; 7] =
+    ["target", ".git", ".venv", ".peers", "__pycache__", "node_modules", "corpus"];
 
 /// One text file of the repository.
 pub(crate) struct Source {
