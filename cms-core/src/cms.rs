@@ -200,6 +200,10 @@ impl Cms {
             let mut secrets = SecretsReport::default();
             self.0.secrets.verify(&scope, &mut secrets).await?;
             report.add_secrets(secrets);
+            match self.0.keyrings.generations(&project).await {
+                Ok(state) => report.add_key(state),
+                Err(error) => report.problem(format!("the data key of `{project}` cannot be read: {error}")),
+            }
         }
         verify_look_ups(&kit.db, &mut report).await?;
         progress("identity");

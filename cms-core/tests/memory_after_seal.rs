@@ -102,8 +102,8 @@ async fn use_and_seal(store: Arc<dyn Store>, key_file: &Path) {
     barrier.unseal().await.unwrap();
     let platform = ProjectId::platform();
     let secret = Sensitive::new(plaintext());
-    let sealed = barrier.seal(&platform, "key", 1, secret.expose()).await.unwrap();
-    assert_eq!(barrier.open(&platform, "key", 1, &sealed).await.unwrap().expose(), secret.expose());
+    let sealed = barrier.seal(&platform, "auth/user/key", 1, secret.expose()).await.unwrap();
+    assert_eq!(barrier.open(&platform, "auth/user/key", 1, &sealed).await.unwrap().expose(), secret.expose());
     barrier.derive("label").unwrap();
     barrier.seal_up();
 }

@@ -250,6 +250,7 @@ const SAMPLES: &[Sample] = &[
     sample("GET", "/api/v1/health/live", "health/live", ""),
     sample("GET", "/api/v1/health/ready", "health/ready", ""),
     sample("GET", "/metrics", "/metrics", ""),
+    sample("GET", "/api/v1/projects/{project}/data-key", "projects/{p}/data-key", ""),
     sample("POST", "/api/v1/projects/{project}/data-key/rotate", "projects/{p}/data-key/rotate", ""),
     sample("POST", "/api/v1/system/root-key/rotate", "system/root-key/rotate", ""),
     sample("POST", "/api/v1/system/unseal", "system/unseal", ""),

@@ -40,6 +40,29 @@ fn a_sealed_installation_is_alive_but_not_ready_and_answers_423() {
 }
 
 #[test]
+fn a_rotated_data_key_leaves_no_value_behind() {
+    served(async |it| {
+        it.empty_project("p").await;
+        it.root().put("projects/p/secrets/x", json!({"data": {"v": "kept"}})).await.is(201);
+        it.user("dora", None).await;
+        for (project, at_least) in [("p", 2), ("platform", 3)] {
+            let before = it.root().get(&format!("projects/{project}/data-key")).await.is(200);
+            assert_eq!((&before["version"], &before["generations"][0]["held"]), (&json!(1), &json!(true)));
+            let rotated = it.root().post(&format!("projects/{project}/data-key/rotate"), json!(null)).await;
+            let rotated = rotated.is(200);
+            assert!(rotated["resealed"].as_u64().unwrap() >= at_least, "{rotated}");
+            assert_eq!(rotated["retired"], json!(true));
+            let after = it.root().get(&format!("projects/{project}/data-key")).await.is(200);
+            assert_eq!(after["generations"].as_array().unwrap().len(), 1, "{after}");
+            assert_eq!((&after["version"], &after["generations"][0]["version"]), (&json!(2), &json!(2)));
+        }
+        let revealed = it.root().post("projects/p/secrets/-/reveal/x", json!(null)).await.is(200);
+        assert_eq!(revealed["data"]["v"], "kept");
+        it.member("eve", "p", "project-admin").await.get("projects/p/data-key").await.problem(403, "denied");
+    });
+}
+
+#[test]
 fn metrics_count_requests_by_route_and_name_no_tenant() {
     served(async |it| {
         it.project("some-tenant").await;

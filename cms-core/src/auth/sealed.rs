@@ -90,7 +90,7 @@ impl Sealed {
         let version = read.map_or(1, |entry| entry.version + 1);
         let plain = zeroize::Zeroizing::new(serde_json::to_vec(record).map_err(Error::internal)?);
         let sealed = self.barrier.seal(project, key, version, &plain).await?;
-        Ok(Transaction::new().when(Condition::as_read(key, read)).put(key, sealed))
+        Ok(Transaction::new().when(Condition::as_read(key, read)).and(sealed.put(key)))
     }
 }
 

@@ -147,6 +147,7 @@ impl Parts {
         let Self { kit, auth } = self;
         let artifacts = Artifacts::new();
         let writer = Arc::new(Writer::new(kit.clone(), Gate::new(artifacts.clone())));
+        let idempotency = Idempotency::new(kit.clone());
         let inner = Inner {
             projects: Projects::new(kit.clone(), auth.keys().clone()),
             members: Members::new(kit.clone()),
@@ -155,8 +156,8 @@ impl Parts {
             decisions: Decisions::new(kit.clone(), artifacts.clone()),
             events: Events::new(kit.clone()),
             secrets: Secrets::new(kit.clone(), builtin()),
-            keyrings: Keyrings::new(kit.clone()),
-            idempotency: Idempotency::new(kit.clone()),
+            keyrings: Keyrings::new(kit.clone(), idempotency.clone()),
+            idempotency,
             audit: AuditLog::new(kit.clone()),
             auth,
             kit,

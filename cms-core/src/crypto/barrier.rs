@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
-use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
 use super::aead::{AeadError, Binding, KEY_BYTES, key_version};
@@ -19,7 +18,9 @@ use super::keyring::{
     project_key,
 };
 use super::material::Material;
+use super::places::is_place;
 use super::seal::{Seal, SealState};
+use super::value::SealedValue;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ProjectId;
@@ -91,20 +92,25 @@ impl Barrier {
     /// Seals a value with the project's current data key, bound to its full store key and version.
     ///
     /// # Errors
-    /// `Sealed` if the installation is sealed or the project's key is destroyed.
+    /// `Sealed` if the installation is sealed or the project's key is destroyed; `Internal` for a key
+    /// where rotation would not find the value.
     pub async fn seal(
         &self,
         project: &ProjectId,
         key: &str,
         version: u64,
         plaintext: &[u8],
-    ) -> Result<Bytes> {
+    ) -> Result<SealedValue> {
         let open = self.opened()?;
+        if !is_place(project, key) {
+            return Err(Error::internal(format!("`{key}` is no place for a sealed value")));
+        }
         let keyring = self.keyring(&open, project).await?;
         let current = keyring.current();
         current.count()?;
         let binding = Binding { project: project.as_str(), key, version };
-        current.key.seal(current.number, binding, plaintext).map_err(Error::internal)
+        let bytes = current.key.seal(current.number, binding, plaintext).map_err(Error::internal)?;
+        Ok(SealedValue::new(bytes, keyring.unchanged(&project_key(project.as_str()))))
     }
 
     /// Opens a sealed value; fails if it was altered, moved to another key or is another version.
@@ -389,10 +395,7 @@ impl Root {
     /// That the root keyring is still the one that something was wrapped with. Without it, a keyring
     /// could be written under a root key that another process retires at the same moment.
     pub(super) fn unchanged(&self) -> Condition {
-        match self.keyring.seen {
-            Some(revision) => Condition::Unchanged(ROOT_KEY.to_owned(), revision),
-            None => Condition::Absent(ROOT_KEY.to_owned()),
-        }
+        self.keyring.unchanged(ROOT_KEY)
     }
 }
 

@@ -15,7 +15,7 @@ use super::aead::{AeadError, AeadKey};
 use super::material::{KeyMaterial, Material};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Entry, Revision};
+use crate::store::{Condition, Entry, Revision};
 
 /// Where the root keyring lies, wrapped by the seal.
 pub(super) const ROOT_KEY: &str = "sys/keyring";
@@ -87,6 +87,9 @@ pub(super) struct Keyring {
     current: Arc<KeyVersion>,
     /// Every version, ascending by number.
     versions: Vec<Arc<KeyVersion>>,
+    /// The versions that the record before this one still had: whoever has read a value just before
+    /// it was sealed anew can open it.
+    retired: Vec<Arc<KeyVersion>>,
 }
 
 impl Keyring {
@@ -101,7 +104,12 @@ impl Keyring {
             .map(|key| KeyVersion::new(key, before).map(Arc::new))
             .collect::<Result<_, _>>()?;
         let current = versions.last().cloned().ok_or(AeadError::Short)?;
-        Ok(Self { seen, current, versions })
+        let is_left =
+            |version: &Arc<KeyVersion>| !material.keys.iter().any(|key| key.number == version.number);
+        let retired = before.map_or_else(Vec::new, |before| {
+            before.versions.iter().filter(|version| is_left(version)).cloned().collect()
+        });
+        Ok(Self { seen, current, versions, retired })
     }
 
     pub(super) fn current(&self) -> &KeyVersion {
@@ -112,8 +120,18 @@ impl Keyring {
         if self.current.number == number {
             return Some(&self.current);
         }
-        let at = self.versions.binary_search_by_key(&number, |version| version.number).ok()?;
-        self.versions.get(at).map(Arc::as_ref)
+        let find =
+            |versions: &[Arc<KeyVersion>]| versions.iter().rposition(|version| version.number == number);
+        let held = find(&self.versions).and_then(|at| self.versions.get(at));
+        held.or_else(|| find(&self.retired).and_then(|at| self.retired.get(at))).map(Arc::as_ref)
+    }
+
+    /// The condition that the keyring's record, at `key`, is still the one that this was made for.
+    pub(super) fn unchanged(&self, key: &str) -> Condition {
+        match self.seen {
+            Some(revision) => Condition::Unchanged(key.to_owned(), revision),
+            None => Condition::Absent(key.to_owned()),
+        }
     }
 
     pub(super) fn len(&self) -> usize {

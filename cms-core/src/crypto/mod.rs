@@ -13,12 +13,16 @@ mod aead;
 mod barrier;
 mod keyring;
 mod material;
+mod places;
 mod rotate;
 mod seal;
+mod value;
 
 pub use barrier::{Barrier, Opener};
+pub(crate) use places::{FIRST_ANSWERS, Place, places};
 pub use rotate::KeyChange;
 pub use seal::{DevSeal, KeySeal, KeySource, Seal, SealState, create_key_file};
+pub use value::SealedValue;
 
 #[cfg(test)]
 mod tests;

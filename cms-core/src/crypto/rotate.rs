@@ -84,7 +84,7 @@ impl Barrier {
         Transaction::new().put(project_key(project.as_str()), value)
     }
 
-    /// Gives a project a new data key. Older versions stay for reading.
+    /// Gives a project a new data key. Older versions stay for reading until they are retired.
     ///
     /// # Errors
     /// `Sealed`, or `NotFound` if the project has no key.
@@ -97,6 +97,36 @@ impl Barrier {
         let version = keys.rotate(self.now()).map_err(Error::internal)?;
         let transaction = replace_project(&root, project, &entry, record.generation + 1, &keys)?;
         Ok(KeyChange { transaction, version })
+    }
+
+    /// Drops the versions of a project's data key that are older than `oldest`, and never the current
+    /// one; `None` if there are none. What they sealed must have been sealed anew before: a value that
+    /// was sealed with an older version cannot reach the store once the newer one is there.
+    ///
+    /// # Errors
+    /// `Sealed`, or `NotFound` if the project has no key.
+    pub async fn retire_project_keys(&self, project: &ProjectId, oldest: u32) -> Result<Option<Transaction>> {
+        let open = self.opened()?;
+        let root = self.fresh_root(&open).await?;
+        let (entry, record) = self.project_record(project).await?;
+        let mut keys = self.unwrap_project(&open, project, &record).await?;
+        let (current, before) = (keys.current(), keys.keys.len());
+        keys.keys.retain(|key| key.number >= oldest || key.number == current);
+        if keys.keys.len() == before {
+            return Ok(None);
+        }
+        replace_project(&root, project, &entry, record.generation + 1, &keys).map(Some)
+    }
+
+    /// The versions of a project's data key, as the store has them now; the last one seals.
+    ///
+    /// # Errors
+    /// `Sealed`, or `NotFound` if the project has no key.
+    pub async fn project_key_versions(&self, project: &ProjectId) -> Result<Vec<u32>> {
+        let open = self.opened()?;
+        let (_, record) = self.project_record(project).await?;
+        let keys = self.unwrap_project(&open, project, &record).await?;
+        Ok(keys.keys.iter().map(|key| key.number).collect())
     }
 
     /// Gives the installation a new root key. Keyrings that an older one wrapped stay readable until

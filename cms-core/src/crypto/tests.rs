@@ -355,17 +355,17 @@ async fn rotation_under_use_loses_nothing() {
 async fn an_onboarding_can_seal_before_it_is_committed() {
     let (installation, barrier) = Installation::new().await;
     let project = ProjectId::parse("new").unwrap();
-    assert_eq!(barrier.seal(&project, "k", 1, b"x").await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(barrier.seal(&project, "p/new/sec/k", 1, b"x").await.unwrap_err().kind(), ErrorKind::NotFound);
     let one = barrier.create_project_key(&project).await.unwrap();
-    let sealed_one = barrier.seal(&project, "k", 1, b"one").await.unwrap();
+    let sealed_one = barrier.seal(&project, "p/new/sec/k", 1, b"one").await.unwrap();
     let two = barrier.create_project_key(&project).await.unwrap();
-    let sealed_two = barrier.seal(&project, "k", 2, b"two").await.unwrap();
+    let sealed_two = barrier.seal(&project, "p/new/sec/k", 2, b"two").await.unwrap();
     assert!(installation.commit(two).await);
     assert!(!installation.commit(one).await);
     // Whoever won, everything that was sealed meanwhile opens, here and elsewhere.
     for barrier in [barrier.clone(), installation.unsealed().await] {
-        assert_eq!(barrier.open(&project, "k", 1, &sealed_one).await.unwrap().expose(), b"one");
-        assert_eq!(barrier.open(&project, "k", 2, &sealed_two).await.unwrap().expose(), b"two");
+        assert_eq!(barrier.open(&project, "p/new/sec/k", 1, &sealed_one).await.unwrap().expose(), b"one");
+        assert_eq!(barrier.open(&project, "p/new/sec/k", 2, &sealed_two).await.unwrap().expose(), b"two");
     }
     assert_eq!(barrier.create_project_key(&project).await.unwrap_err().code(), "project_exists");
 }
@@ -380,7 +380,7 @@ async fn an_initialisation_can_seal_before_it_is_committed() {
     let second = rival.initialize().await.unwrap();
     let platform = ProjectId::platform();
     let sealed = barrier.seal(&platform, "auth/user/eve", 1, b"hash").await.unwrap();
-    let first = first.put("auth/user/eve", sealed.clone());
+    let first = first.and(sealed.clone().put("auth/user/eve"));
     assert!(matches!(store.transact(first).await.unwrap(), Outcome::Committed { .. }));
     assert!(matches!(store.transact(second).await.unwrap(), Outcome::Conflict { .. }));
     rival.seal_up();
@@ -466,4 +466,40 @@ async fn debug_shows_no_key() {
         assert!(!shown.contains(&part.join(", ")));
     }
     assert!(shown.contains("[redacted]"), "the seal's key is hidden");
+}
+
+#[tokio::test]
+async fn a_value_sealed_before_a_rotation_does_not_reach_the_store_after_it() {
+    let (installation, barrier) = Installation::new().await;
+    let late = barrier.seal(&rag(), KEY, 1, PLAINTEXT).await.unwrap();
+    assert!(installation.commit(barrier.rotate_project_key(&rag()).await.unwrap().transaction).await);
+    assert!(!installation.commit(late.put(KEY)).await, "its key may be retired before it is read");
+    let again = barrier.seal(&rag(), KEY, 1, PLAINTEXT).await.unwrap();
+    assert!(installation.commit(again.put(KEY)).await);
+}
+
+#[tokio::test]
+async fn a_retired_key_opens_nothing_any_more() {
+    let (installation, barrier) = Installation::new().await;
+    let old = barrier.seal(&rag(), KEY, 1, PLAINTEXT).await.unwrap();
+    assert!(installation.commit(barrier.rotate_project_key(&rag()).await.unwrap().transaction).await);
+    assert_eq!(barrier.project_key_versions(&rag()).await.unwrap(), [1, 2]);
+    assert!(installation.commit(barrier.retire_project_keys(&rag(), 2).await.unwrap().unwrap()).await);
+    assert!(barrier.retire_project_keys(&rag(), 9).await.unwrap().is_none(), "the current one stays");
+    assert_eq!(barrier.project_key_versions(&rag()).await.unwrap(), [2]);
+    // Who had read the value before still opens it; a new process does not.
+    assert!(opens(&barrier, &old).await);
+    assert!(!opens(&installation.unsealed().await, &old).await);
+    let new = barrier.seal(&rag(), KEY, 1, PLAINTEXT).await.unwrap();
+    assert!(opens(&installation.unsealed().await, &new).await);
+}
+
+#[tokio::test]
+async fn nothing_is_sealed_where_a_rotation_would_not_find_it() {
+    let (_installation, barrier) = Installation::new().await;
+    for (project, key) in
+        [(rag(), "p/rag/elsewhere/x"), (rag(), "p/other/sec/x"), (ProjectId::platform(), "x")]
+    {
+        assert_eq!(barrier.seal(&project, key, 1, PLAINTEXT).await.unwrap_err().kind(), ErrorKind::Internal);
+    }
 }

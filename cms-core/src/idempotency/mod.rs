@@ -21,7 +21,7 @@ use crate::context::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ProjectId;
 use crate::kit::Kit;
-use crate::store::{Condition, Entry, LeaseId, Operation, Outcome, Transaction};
+use crate::store::{Condition, Entry, LeaseId, Outcome, Transaction};
 use record::Record;
 
 pub use record::StoredAnswer;
@@ -155,20 +155,20 @@ impl Idempotency {
     ) -> Result<Option<Entry>> {
         let value = self.kit.barrier.seal(&ProjectId::platform(), key, version, &record.to_bytes()?).await?;
         let lease = self.lease().await?;
-        let put = Operation::Put { key: key.to_owned(), value: value.clone(), lease: Some(lease) };
-        let mut change = Transaction::new().when(Condition::as_read(key, read));
-        change.operations.push(put);
+        let bytes = value.bytes().clone();
+        let change = Transaction::new().when(Condition::as_read(key, read));
+        let change = change.and(value.put_leased(key, lease));
         Ok(match self.kit.db.commit(change).await? {
             Outcome::Conflict { .. } => None,
             Outcome::Committed { revision } => {
                 let created = read.map_or(revision, |entry| entry.created);
-                Some(Entry { key: key.to_owned(), value, created, modified: revision, version })
+                Some(Entry { key: key.to_owned(), value: bytes, created, modified: revision, version })
             }
         })
     }
 
     /// The lease that new keys hang on: one for all keys of an hour.
-    async fn lease(&self) -> Result<LeaseId> {
+    pub(crate) async fn lease(&self) -> Result<LeaseId> {
         let now = self.kit.now();
         if let Some((lease, granted)) = *self.lease.lock()
             && now.since(granted) < LEASE_USE

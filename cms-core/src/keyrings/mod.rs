@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Sealing, unsealing and the rotation of keys, online and on the trail. What keys are and how they
-//! are kept is in `crypto`.
+//! are kept is in `crypto`; what follows on a new data key is in `renew`.
+
+mod renew;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::keyrings::{RotatedProjectKey, RotatedRootKey};
+use crate::api::keyrings::{ProjectKeyState, RotatedProjectKey, RotatedRootKey};
 use crate::audit::{AuditOutcome, NewRecord};
 use crate::auth::{Action, Authorized, Principal, Target};
 use crate::context::RequestContext;
 use crate::crypto::{KeyChange, Seal};
 use crate::error::{Error, Result};
+use crate::idempotency::Idempotency;
 use crate::ids::ProjectId;
 use crate::kit::Kit;
 use crate::store::{Outcome, Transaction};
@@ -22,15 +25,17 @@ const ATTEMPTS: u32 = 16;
 #[derive(Debug, Clone)]
 pub struct Keyrings {
     kit: Kit,
+    idempotency: Idempotency,
 }
 
 impl Keyrings {
-    pub(crate) fn new(kit: Kit) -> Self {
-        Self { kit }
+    pub(crate) fn new(kit: Kit, idempotency: Idempotency) -> Self {
+        Self { kit, idempotency }
     }
 
-    /// Gives a project a new data key. Values that older ones sealed stay readable; see
-    /// `Secrets::reseal`.
+    /// Gives a project a new data key, seals everything anew that older ones have sealed, and drops
+    /// those. Everything stays readable at every moment; what is left after a crash is done in the
+    /// background. Calls `progress` with how many values are sealed anew.
     ///
     /// # Errors
     /// `Sealed` if the installation is sealed or the project's key is destroyed.
@@ -38,17 +43,26 @@ impl Keyrings {
         &self,
         ctx: &RequestContext,
         project: &ProjectId,
+        progress: &(dyn Fn(u64) + Sync),
     ) -> Result<RotatedProjectKey> {
         let proof = self.authorize(ctx, project).await?;
-        for attempt in 0..ATTEMPTS {
-            let change = self.kit.barrier.rotate_project_key(project).await?;
-            let record = record(&proof, "rotated the data key").version(u64::from(change.version));
-            if self.commit(ctx, record, change.transaction).await? {
-                return Ok(RotatedProjectKey { project: project.to_string(), version: change.version });
-            }
-            pause(attempt).await;
-        }
-        Err(contended())
+        let version = self.new_data_key(ctx, &proof, project).await?;
+        let renewed = self.renew(ctx, &proof, project, progress).await?;
+        Ok(RotatedProjectKey {
+            project: project.to_string(),
+            version,
+            resealed: renewed.values,
+            retired: renewed.retired,
+        })
+    }
+
+    /// A project's data key, and how many values each of its versions has sealed.
+    ///
+    /// # Errors
+    /// `Sealed` as above.
+    pub async fn project_state(&self, ctx: &RequestContext, project: &ProjectId) -> Result<ProjectKeyState> {
+        self.kit.authorize(ctx, Action::SystemRead, Target::new(project, "keyring")).await?;
+        self.generations(project).await
     }
 
     /// Gives the installation a new root key, wraps every keyring with it and drops the older ones.
@@ -72,18 +86,32 @@ impl Keyrings {
             progress(done, projects.len() as u64);
         }
         let retired = self.retire(ctx, &proof).await?;
+        if retired {
+            // The keyrings as the older root keys wrapped them.
+            self.forget_history().await?;
+        }
         Ok(RotatedRootKey { version, rewrapped, retired })
     }
 
-    /// Rotates the data keys that this process has used often or long enough. For the background.
+    /// Rotates the data keys that this process has used often or long enough, and finishes rotations
+    /// that were left. For the background.
     ///
     /// # Errors
     /// The first error that a rotation met.
     pub async fn rotate_due(&self) -> Result<usize> {
         let due = self.kit.barrier.rotations_due();
         let ctx = RequestContext::new(Principal::system());
+        for project in self.unfinished().await? {
+            let proof = self.authorize(&ctx, &project).await?;
+            match self.renew(&ctx, &proof, &project, &|_| ()).await {
+                Ok(renewed) => tracing::info!(%project, values = renewed.values, "finished a rotation"),
+                // The project was offboarded meanwhile.
+                Err(error) if error.code() == "key_destroyed" => self.unmark(&project).await?,
+                Err(error) => return Err(error),
+            }
+        }
         for project in &due {
-            match self.rotate_project(&ctx, project).await {
+            match self.rotate_project(&ctx, project, &|_| ()).await {
                 Ok(rotated) => {
                     tracing::info!(%project, version = rotated.version, "the data key was due and is rotated")
                 }
@@ -147,6 +175,23 @@ impl Keyrings {
         self.kit.authorize(ctx, Action::SystemWrite, Target::new(project, "keyring")).await
     }
 
+    async fn new_data_key(
+        &self,
+        ctx: &RequestContext,
+        proof: &Authorized,
+        project: &ProjectId,
+    ) -> Result<u32> {
+        for attempt in 0..ATTEMPTS {
+            let KeyChange { transaction, version } = self.kit.barrier.rotate_project_key(project).await?;
+            let record = record(proof, "rotated the data key").version(u64::from(version));
+            if self.commit(ctx, record, transaction.and(renew::mark(project))).await? {
+                return Ok(version);
+            }
+            pause(attempt).await;
+        }
+        Err(contended())
+    }
+
     async fn new_root(&self, ctx: &RequestContext, proof: &Authorized) -> Result<u32> {
         for attempt in 0..ATTEMPTS {
             let KeyChange { transaction, version } = self.kit.barrier.rotate_root_key().await?;
@@ -198,3 +243,6 @@ fn contended() -> Error {
     Error::conflict("too_many_writers", "others keep changing the keyrings; try again")
         .with_retry_after(Duration::from_secs(1))
 }
+
+#[cfg(test)]
+mod tests;

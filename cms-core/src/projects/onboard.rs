@@ -26,6 +26,9 @@ const MAX_DESCRIPTION_CHARS: usize = 2_000;
 /// How many members a project may begin with; more join later.
 const MAX_FIRST_MEMBERS: usize = 50;
 
+/// How often onboarding is tried again when keys are rotated at the same moment.
+const ATTEMPTS: usize = 16;
+
 /// Onboards a project.
 pub(super) async fn onboard(
     kit: &Kit,
@@ -34,6 +37,22 @@ pub(super) async fn onboard(
     proof: &Authorized,
     create: CreateProject,
 ) -> Result<OnboardedProject> {
+    for _ in 0..ATTEMPTS {
+        // Whoever lost to another onboarding of the same project is told so on the next turn.
+        if let Some(onboarded) = try_onboard(kit, keys, ctx, proof, create.clone()).await? {
+            return Ok(onboarded);
+        }
+    }
+    Err(Error::conflict("too_many_writers", "others keep changing the keyrings; try again"))
+}
+
+async fn try_onboard(
+    kit: &Kit,
+    keys: &Keys,
+    ctx: &RequestContext,
+    proof: &Authorized,
+    create: CreateProject,
+) -> Result<Option<OnboardedProject>> {
     let project = proof.project();
     let scope = kit.scope(proof);
     check_texts(Some(&create.name), create.description.as_deref())?;
@@ -74,9 +93,9 @@ pub(super) async fn onboard(
     change = change.and(minting);
     match kit.commit(ctx, NewRecord::of(proof).release(release.clone()), change).await? {
         Outcome::Committed { .. } => {
-            Ok(OnboardedProject { project: record.project(1), policies, keys: vec![key], release })
+            Ok(Some(OnboardedProject { project: record.project(1), policies, keys: vec![key], release }))
         }
-        Outcome::Conflict { .. } => Err(exists(project)),
+        Outcome::Conflict { .. } => Ok(None),
     }
 }
 

@@ -2,8 +2,8 @@
 //! Secrets: versioned sensitive material behind an engine. Values are sealed before they reach a
 //! store, shown masked, and revealed only after the trail has taken the record.
 //!
-//! Writing is in `write`, removal of versions in `remove`, listing in `list`, checking and resealing
-//! everything in `verify` and `reseal`.
+//! Writing is in `write`, removal of versions in `remove`, listing in `list`, checking everything in
+//! `verify`.
 
 mod data;
 pub mod engine;
@@ -14,7 +14,6 @@ mod mask;
 mod quota;
 mod record;
 mod remove;
-mod reseal;
 mod verify;
 mod write;
 

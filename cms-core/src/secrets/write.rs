@@ -201,7 +201,7 @@ impl Secrets {
     ) -> Result<Transaction> {
         let key = scope.key(&head_key(path.as_str()));
         let sealed = self.kit.barrier.seal(scope.project(), &key, HEAD_VERSION, &head.encode()?).await?;
-        Ok(Transaction::new().when(Condition::as_read(&key, read)).put(key, sealed))
+        Ok(Transaction::new().when(Condition::as_read(&key, read)).and(sealed.put(key)))
     }
 
     async fn compose(
@@ -230,7 +230,7 @@ impl Secrets {
         let key = scope.key(&value_key(path.as_str(), version));
         let sealed = self.kit.barrier.seal(scope.project(), &key, version, data.expose().as_bytes()).await?;
         let mut transaction =
-            self.replace_head(scope, path, present.entry.as_ref(), &head).await?.put(key, sealed);
+            self.replace_head(scope, path, present.entry.as_ref(), &head).await?.and(sealed.put(key));
         for version in dropped {
             transaction = transaction.delete(scope.key(&value_key(path.as_str(), version)));
         }

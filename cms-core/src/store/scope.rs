@@ -130,6 +130,8 @@ impl Db {
     pub(crate) async fn commit(&self, transaction: Transaction) -> StoreResult<Outcome> {
         let prefixed =
             transaction.operations.iter().any(|op| matches!(op, super::Operation::DeletePrefix { .. }));
+        let conditions: Vec<String> =
+            transaction.conditions.iter().map(|condition| condition.key().to_owned()).collect();
         let keys: Vec<String> = transaction
             .operations
             .iter()
@@ -145,6 +147,12 @@ impl Db {
         }
         for key in &keys {
             self.cache.invalidate(key);
+        }
+        if let Ok(Outcome::Conflict { failed }) = &outcome {
+            // Whoever tries again must not be told once more what has just been found to be stale.
+            for key in failed.iter().filter_map(|place| conditions.get(*place)) {
+                self.cache.invalidate(key);
+            }
         }
         outcome
     }

@@ -12,9 +12,10 @@ pub(crate) use indexes::verify_look_ups;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::keyrings::ProjectKeyState;
 use crate::auth::AuthReport;
 use crate::error::Result;
-use crate::ids::ProjectId;
+use crate::ids::{PLATFORM, ProjectId};
 use crate::secrets::SecretsReport;
 use crate::store::{Db, Range, Scope};
 
@@ -36,6 +37,9 @@ pub struct VerifyReport {
     pub sealed_values: u64,
     /// How many audit records were hashed again.
     pub audit_records: u64,
+    /// The data keys and how many values each of their versions has sealed: of `platform`, and of
+    /// every project that has more than one, at most 100 entries.
+    pub keys: Vec<ProjectKeyState>,
     /// What is wrong, at most 100 entries.
     pub problems: Vec<String>,
     /// How many things are wrong.
@@ -48,6 +52,22 @@ impl VerifyReport {
         self.problem_count += 1;
         if self.problems.len() < MAX_LISTED {
             self.problems.push(text.into());
+        }
+    }
+
+    /// Takes over what the versions of a project's data key have sealed.
+    pub(crate) fn add_key(&mut self, state: ProjectKeyState) {
+        // A newer one than the keyring had when it was read is of a rotation at this moment.
+        let is_lost = |version: u32, held: bool| version < state.version && !held;
+        for lost in state.generations.iter().filter(|it| is_lost(it.version, it.held)) {
+            let (project, version, values) = (&state.project, lost.version, lost.values);
+            self.problem(format!(
+                "version {version} of the data key of `{project}` is gone, but sealed {values} values"
+            ));
+        }
+        let is_told = state.project == PLATFORM || state.generations.len() > 1;
+        if is_told && self.keys.len() < MAX_LISTED {
+            self.keys.push(state);
         }
     }
 

@@ -24,6 +24,7 @@ mod field;
 mod init;
 mod input;
 mod key;
+mod keyring;
 mod list;
 mod login;
 mod member;
@@ -91,6 +92,7 @@ enum Command {
     Env(env::EnvArgs),
     Init(init::InitArgs),
     Key(key::KeyArgs),
+    Keyring(keyring::KeyringArgs),
     Login(login::LoginArgs),
     Logout(login::LogoutArgs),
     Member(member::MemberArgs),
@@ -117,6 +119,7 @@ impl Command {
             Self::Env(args) => env::run(args, app).await,
             Self::Init(args) => init::run(args, app).await,
             Self::Key(args) => key::run(args, app).await,
+            Self::Keyring(args) => keyring::run(args, app).await,
             Self::Login(args) => login::run(args, app).await,
             Self::Logout(args) => login::logout(args, app).await,
             Self::Member(args) => member::run(args, app).await,

@@ -140,6 +140,18 @@ impl Output {
         self.styled
     }
 
+    /// Starts a progress bar of known length; it stays hidden as [`Output::progress`] does.
+    pub(crate) fn bar(&self, doing: &str, length: u64) -> ProgressBar {
+        if self.quiet || !self.styled {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new(length).with_message(doing.to_owned());
+        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar
+    }
+
     /// Starts a progress indicator; it stays hidden without a terminal or with `--quiet`.
     pub(crate) fn progress(&self, doing: &str) -> ProgressBar {
         if self.quiet || !self.styled {

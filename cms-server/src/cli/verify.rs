@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use cms_core::RequestContext;
+use cms_core::api::keyrings::ProjectKeyState;
 use cms_core::auth::Principal;
 use cms_core::crypto::KeySeal;
 use cms_core::verify::VerifyReport;
@@ -56,11 +57,19 @@ fn words(report: &VerifyReport) -> String {
         ("sealed values", report.sealed_values),
         ("audit records", report.audit_records),
     ];
+    let keys: String = report.keys.iter().map(key_words).collect();
     let counted: Vec<String> = counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
     let verdict = if report.ok {
         String::from("✔ nothing is wrong")
     } else {
         format!("✘ {} things are wrong:\n  {}", report.problem_count, report.problems.join("\n  "))
     };
-    format!("checked {}\n{verdict}\n", counted.join(", "))
+    format!("checked {}\n{keys}{verdict}\n", counted.join(", "))
+}
+
+/// One line for a data key: which of its versions are in use.
+fn key_words(state: &ProjectKeyState) -> String {
+    let used =
+        state.generations.iter().map(|it| format!("version {} sealed {} values", it.version, it.values));
+    format!("data key of {}: {}\n", state.project, used.collect::<Vec<_>>().join(", "))
 }

@@ -87,10 +87,14 @@ impl Keys {
         for scope in &new.scopes {
             self.kit.authorizer.check_grant(ctx, &target, scope, new.environment.as_ref()).await?;
         }
-        let room = self.make_room(project).await?;
-        let (change, created) = self.mint(project, new).await?;
-        self.commit(ctx, &proof, &created.about.id, room.and(change)).await?;
-        Ok(created)
+        for _ in 0..ATTEMPTS {
+            let room = self.make_room(project).await?;
+            let (change, created) = self.mint(project, new.clone()).await?;
+            if self.try_commit(ctx, &proof, &created.about.id, room.and(change)).await? {
+                return Ok(created);
+            }
+        }
+        Err(contended())
     }
 
     /// The part of a transaction that makes a key, and the answer that shows it once.
@@ -333,16 +337,6 @@ impl Keys {
         let mut record = NewRecord::of(proof);
         record.resource = Target::new(proof.project(), "key").named(id).to_string();
         Ok(matches!(self.kit.commit(ctx, record, change).await?, Outcome::Committed { .. }))
-    }
-
-    async fn commit(
-        &self,
-        ctx: &RequestContext,
-        proof: &Authorized,
-        id: &str,
-        change: Transaction,
-    ) -> Result<()> {
-        if self.try_commit(ctx, proof, id, change).await? { Ok(()) } else { Err(contended()) }
     }
 }
 

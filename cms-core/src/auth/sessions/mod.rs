@@ -124,6 +124,21 @@ impl Sessions {
     }
 
     async fn begin(&self, ctx: &RequestContext, user: &UserRecord, attempt: &Attempt) -> Result<TokenPair> {
+        for _ in 0..ATTEMPTS {
+            // It fails only if a key was rotated at this very moment.
+            if let Some(pair) = self.try_begin(ctx, user, attempt).await? {
+                return Ok(pair);
+            }
+        }
+        Err(Error::unavailable("login_busy", "too many changes at once; try again in a moment"))
+    }
+
+    async fn try_begin(
+        &self,
+        ctx: &RequestContext,
+        user: &UserRecord,
+        attempt: &Attempt,
+    ) -> Result<Option<TokenPair>> {
         let now = self.kit.now();
         let id = UserId::parse(&user.user)?;
         let sid = new_sid(now)?;
@@ -149,10 +164,8 @@ impl Sessions {
             .and(throttle::forgive(attempt));
         let ctx = as_user(ctx, &id, user, &sid);
         let record = event(LOGIN, Target::platform("session").named(sid.as_str()));
-        match self.kit.commit(&ctx, record, change).await? {
-            Outcome::Committed { .. } => Ok(pair(access, &token)),
-            Outcome::Conflict { .. } => Err(Error::internal("a session's id was given twice")),
-        }
+        let outcome = self.kit.commit(&ctx, record, change).await?;
+        Ok(matches!(outcome, Outcome::Committed { .. }).then(|| pair(access, &token)))
     }
 
     /// Ends a user's oldest session if there are too many.

@@ -5,7 +5,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use cms_core::RequestContext;
-use cms_core::api::keyrings::{RotatedProjectKey, RotatedRootKey};
+use cms_core::api::keyrings::{ProjectKeyState, RotatedProjectKey, RotatedRootKey};
 use cms_core::auth::Principal;
 use cms_core::ids::ProjectId;
 use utoipa_axum::router::OpenApiRouter;
@@ -23,6 +23,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(unseal))
         .routes(routes!(rotate_root))
         .routes(routes!(rotate_project))
+        .routes(routes!(project_key))
 }
 
 /// Somebody at this machine itself, who acts as the system does when it starts: while the installation
@@ -64,7 +65,8 @@ async fn rotate_root(State(app): State<AppState>, Caller(ctx): Caller) -> Answer
     Ok(Json(app.cms().keyrings().rotate_root(&ctx, &|_, _| {}).await?))
 }
 
-/// Gives a project a new data key; what older ones sealed stays readable.
+/// Gives a project a new data key, seals everything anew that older ones sealed, and drops those. What is
+/// left if the answer does not come in time is done in the background.
 #[utoipa::path(post, path = "/projects/{project}/data-key/rotate", tag = "system",
     responses((status = 200, description = "The new data key's version", body = RotatedProjectKey)))]
 async fn rotate_project(
@@ -72,5 +74,16 @@ async fn rotate_project(
     Caller(ctx): Caller,
     Segments((project,)): Segments<(ProjectId,)>,
 ) -> Answer<Json<RotatedProjectKey>> {
-    Ok(Json(app.cms().keyrings().rotate_project(&ctx, &project).await?))
+    Ok(Json(app.cms().keyrings().rotate_project(&ctx, &project, &|_| {}).await?))
+}
+
+/// Tells how many values each version of a project's data key has sealed.
+#[utoipa::path(get, path = "/projects/{project}/data-key", tag = "system",
+    responses((status = 200, description = "The data key's versions", body = ProjectKeyState)))]
+async fn project_key(
+    State(app): State<AppState>,
+    Caller(ctx): Caller,
+    Segments((project,)): Segments<(ProjectId,)>,
+) -> Answer<Json<ProjectKeyState>> {
+    Ok(Json(app.cms().keyrings().project_state(&ctx, &project).await?))
 }
