@@ -15,6 +15,7 @@ mod limits;
 mod members;
 mod opa;
 mod policies;
+mod preconditions;
 mod projects;
 mod protocol;
 mod releases;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! OPA's data API on the active release, in OPA's own shapes.
 
-use cms_tests::{Served, served};
+use std::num::NonZeroU32;
+
+use cms_server::Options;
+use cms_tests::{Reply, Served, raw, served, served_with};
 use serde_json::{Value, json};
 
 const POLICY: &str = "package rag.authz\n\ndefault allow := false\n\nallow if input.user == \"eve\"\n\nlevel := 3 if input.user == \"eve\"\n";
@@ -81,5 +84,69 @@ fn errors_and_health_are_in_opa_s_shape() {
         key.get("/opa/other/default/v1/data").await.is(404);
         let pretty = key.get("/opa/p/default/v1/data/rag/limits?pretty=true").await;
         assert!(pretty.text().contains("\n  \"result\""), "{}", pretty.text());
+    });
+}
+
+/// Checks that a refusal is in OPA's form.
+#[track_caller]
+fn refused(reply: &Reply, status: u16, code: &str) {
+    let error = reply.is(status);
+    assert_eq!(reply.header("content-type"), "application/json", "{}", reply.asked);
+    let fields: Vec<&str> = error.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(fields, ["code", "message"], "{}: {error}", reply.asked);
+    assert_eq!(error["code"], code, "{}: {error}", reply.asked);
+    assert!(!error["message"].as_str().unwrap().is_empty(), "{}", reply.asked);
+    assert!(!reply.header("x-request-id").is_empty(), "{}", reply.asked);
+}
+
+#[test]
+fn every_error_has_opa_s_form_wherever_it_arises() {
+    served(async |it| {
+        let key = decider(it).await;
+        let at = "/opa/p/default/v1/data/rag";
+        refused(&it.nobody().get(at).await, 401, "unauthorized");
+        refused(&it.holder("cms_nonsense").post(at, json!({})).await, 401, "unauthorized");
+        let writer = it.holder(&it.key("p", json!(["secret:write"])).await);
+        refused(&writer.get(at).await, 403, "unauthorized");
+        refused(&key.get("/opa/p/nowhere/v1/data/rag").await, 404, "resource_not_found");
+        refused(&key.get("/opa/p/default/v9/rag").await, 404, "resource_not_found");
+        refused(&it.nobody().get("/opa").await, 404, "resource_not_found");
+        let method = key.call("DELETE", at, &Value::Null).await;
+        refused(&method, 405, "invalid_parameter");
+        assert!(method.header("allow").contains("POST"), "{:?}", method.headers);
+        refused(&key.send("POST", at, "application/json", "{").await, 400, "invalid_parameter");
+        refused(&key.get(&format!("{at}?input=%7B")).await, 400, "invalid_parameter");
+        refused(&key.get("/opa/P/default/v1/data/rag").await, 400, "invalid_parameter");
+        refused(&key.get("/opa/p/default/v1/data/a%2Fb").await, 400, "invalid_parameter");
+        refused(&key.get(&format!("{at}/{}", "a".repeat(9000))).await, 414, "invalid_parameter");
+        refused(&key.with("x-fat", &"a".repeat(40_000)).get(at).await, 431, "invalid_parameter");
+        for size in [2, 5] {
+            let body = format!("{{\"input\": \"{}\"}}", "x".repeat(size * 1024 * 1024));
+            refused(&key.send("POST", at, "application/json", body).await, 413, "invalid_parameter");
+        }
+        let undefined = key.post("/opa/p/default/v0/data/rag/nothing", json!({})).await;
+        refused(&undefined, 404, "undefined_document");
+        let two_hosts = raw::request("GET", at, &[("Host", "other")], "");
+        let heard = raw::exchange(it.nobody().url(), two_hosts.as_bytes()).await;
+        assert!(
+            heard.text.ends_with("}") && heard.text.contains(r#"{"code":"invalid_parameter""#),
+            "{heard:?}"
+        );
+        it.root().post("system/seal", json!(null)).await.is(204);
+        refused(&key.get(at).await, 423, "invalid_parameter");
+        it.nobody().post("system/unseal", json!(null)).await.is(204);
+    });
+}
+
+#[test]
+fn callers_who_ask_too_often_hear_it_in_opa_s_form() {
+    let mut options = Options::default();
+    options.stranger_per_minute = NonZeroU32::MIN;
+    served_with(options, async |it| {
+        let at = "/opa/p/default/v1/data/rag";
+        refused(&it.nobody().get(at).await, 401, "unauthorized");
+        let refusal = it.nobody().get(at).await;
+        refused(&refusal, 429, "invalid_parameter");
+        assert!(!refusal.header("retry-after").is_empty());
     });
 }

@@ -75,3 +75,30 @@ fn posts_at_the_same_time_with_one_key_act_once() {
         assert_eq!(it.root().all("projects/p/keys").await.len(), 2);
     });
 }
+
+#[test]
+fn unknown_query_parameters_are_named_by_every_operation() {
+    served(async |it| {
+        let api = it.nobody().get("openapi.json").await.is(200);
+        let mut asked = 0;
+        for (template, item) in api["paths"].as_object().unwrap() {
+            if template.starts_with("/opa/") {
+                continue;
+            }
+            let path = template.replace("{kind}", "data").replace(['{', '}'], "");
+            for method in
+                ["get", "put", "post", "patch", "delete"].iter().filter(|name| item.get(*name).is_some())
+            {
+                let reply =
+                    it.root().call(&method.to_uppercase(), &format!("{path}?surprise=1"), &json!(null)).await;
+                let problem = reply.problem(400, "invalid_query");
+                assert!(problem["detail"].as_str().unwrap().contains("`surprise`"), "{problem}");
+                asked += 1;
+            }
+        }
+        assert!(asked > 60, "{asked}");
+        it.nobody().get("projects?surprise=1").await.problem(401, "unauthenticated");
+        it.empty_project("p").await;
+        it.root().get("/opa/p/default/v1/data/x?surprise=1").await.is(200);
+    });
+}

@@ -18,7 +18,7 @@ use crate::api::releases::{Activate, CreateRelease, RollbackEnvironment};
 use crate::api::secrets::RevealSecret;
 use crate::auth::Principal;
 use crate::crypto::DevSeal;
-use crate::documents::Expected;
+use crate::expected::Expected;
 use crate::ids::{EnvironmentId, Name, ProjectId};
 use crate::store::MemoryStore;
 
@@ -137,7 +137,7 @@ async fn a_document_keeps_its_history_through_rollback_and_removal() {
     }
     let stale = PutDocument { content: "{}".into(), ..PutDocument::default() };
     let documents = it.cms.documents();
-    let refused = documents.put(&it.root, &it.project, Kind::Data, &name, stale, Expected::Version(1)).await;
+    let refused = documents.put(&it.root, &it.project, Kind::Data, &name, stale, Expected::version(1)).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Stale);
     let back = RollbackDocument { version: 1, message: None };
     let written = documents.rollback(&it.root, &it.project, Kind::Data, &name, back).await.unwrap();
@@ -163,7 +163,7 @@ async fn offboarding_leaves_nothing_but_the_record() {
     let revealed =
         it.cms.secrets().reveal(&it.root, &it.project, &path, RevealSecret::default()).await.unwrap();
     assert_eq!(revealed.version, 1);
-    let report = it.cms.projects().delete(&it.root, &it.project).await.unwrap();
+    let report = it.cms.projects().delete(&it.root, &it.project, None).await.unwrap();
     assert_eq!((report.keys_revoked, report.secrets_destroyed), (1, 1));
     let gone = it.cms.secrets().masked(&it.root, &it.project, &path, None).await.unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::NotFound);

@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 pub(crate) use diff::unified;
 pub(crate) use gate::Gate;
-pub use write::Expected;
 pub(crate) use write::{Writer, check_message};
 
 use crate::api::documents::{
@@ -25,6 +24,7 @@ use crate::api::{Page, PageQuery};
 use crate::auth::{Action, Authorized, Target};
 use crate::context::RequestContext;
 use crate::error::{Error, Result};
+use crate::expected::Expected;
 use crate::ids::{Name, ProjectId};
 use crate::kit::Kit;
 use crate::store::Scope;

@@ -19,6 +19,7 @@ use crate::audit::NewRecord;
 use crate::auth::Authorized;
 use crate::context::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
+use crate::expected::Expected;
 use crate::ids::{Name, ProjectId};
 use crate::kit::Kit;
 use crate::projects::record::{META, ProjectRecord};
@@ -27,17 +28,6 @@ use crate::store::{Condition, Entry, Outcome, Scope, Transaction};
 
 /// How often a write is tried again when others change the project at the same time.
 const ATTEMPTS: usize = 32;
-
-/// What the caller expects to replace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expected {
-    /// Whatever is there.
-    Any,
-    /// Nothing: the document must not exist.
-    Absent,
-    /// This version.
-    Version(u64),
-}
 
 /// Writes documents.
 #[derive(Debug)]
@@ -247,19 +237,7 @@ pub(crate) fn check_message(message: Option<&str>) -> Result<()> {
 fn expect(write: &Write<'_>, head: Option<&VersionRecord>) -> Result<()> {
     let living = head.filter(|head| !head.is_tombstone());
     let what = format!("the {} `{}`", write.kind.as_str(), write.name);
-    match (write.expected, living) {
-        (Expected::Version(version), Some(head)) if head.version == version => {}
-        (Expected::Version(version), Some(head)) => {
-            return Err(Error::stale(format!("{what} is at version {}, not {version}", head.version)));
-        }
-        (Expected::Version(version), None) => {
-            return Err(Error::stale(format!("{what} does not exist, so it is not at version {version}")));
-        }
-        (Expected::Absent, Some(head)) => {
-            return Err(Error::stale(format!("{what} exists already, at version {}", head.version)));
-        }
-        (Expected::Absent, None) | (Expected::Any, _) => {}
-    }
+    write.expected.check(living.map(|head| head.version), &what)?;
     if write.content.is_none() && living.is_none() {
         return Err(not_found(write.kind, write.name, None));
     }

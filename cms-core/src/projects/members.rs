@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Members: which user has which role in a project. A change acts on the next request.
 
-use super::MAX_MEMBERS;
 use super::onboard::grant;
 use super::record::{META, MemberRecord, grant_key};
+use super::{ATTEMPTS, MAX_MEMBERS};
 use crate::api::projects::{Member, PutMember};
 use crate::api::{Page, PageQuery};
 use crate::audit::NewRecord;
@@ -11,6 +11,7 @@ use crate::auth::{Action, Target};
 use crate::context::RequestContext;
 use crate::documents::record::decode;
 use crate::error::{Error, ErrorKind, Result};
+use crate::expected::Expected;
 use crate::ids::{ProjectId, UserId};
 use crate::kit::Kit;
 use crate::releases::activate::Stamp;
@@ -54,14 +55,17 @@ impl Members {
     /// Gives a user a role in the project, or changes it; the flag tells whether the member is new.
     ///
     /// # Errors
-    /// `Unprocessable` if the user does not exist or the role is none of a project.
+    /// `Unprocessable` if the user does not exist or the role is none of a project; `Stale` if
+    /// `expected` does not hold.
     pub async fn put(
         &self,
         ctx: &RequestContext,
         project: &ProjectId,
         user: &UserId,
         put: PutMember,
+        expected: impl Into<Expected>,
     ) -> Result<(Member, bool)> {
+        let expected = expected.into();
         let user = user.canonical();
         let proof = self
             .kit
@@ -82,7 +86,9 @@ impl Members {
         }
         let member = Member { user: user.to_string(), role: put.role };
         let stamp = Stamp { author: ctx.principal.to_string(), time: self.kit.now(), message: None };
-        let is_new = scope.fresh(&format!("member/{user}")).await?.is_none();
+        let present = scope.fresh(&format!("member/{user}")).await?;
+        let is_new = present.is_none();
+        expected.check(present.as_ref().map(|entry| entry.version), &format!("member `{user}`"))?;
         if is_new && scope.list("member/", None, MAX_MEMBERS, false).await?.entries.len() >= MAX_MEMBERS {
             return Err(Error::new(
                 ErrorKind::TooMany,
@@ -90,8 +96,12 @@ impl Members {
                 format!("a project has at most {MAX_MEMBERS} members"),
             ));
         }
-        // No version is compared: the last role that was set is the one that holds.
-        let change = Transaction::new()
+        let mut change = Transaction::new();
+        if expected != Expected::Any {
+            // Without a wish no version is compared: the last role that was set is the one that holds.
+            change = change.when(Condition::as_read(&scope.key(&format!("member/{user}")), present.as_ref()));
+        }
+        let change = change
             .when(Condition::Present(scope.key(META)))
             .when(Condition::Present(user_key(&user)))
             .and(grant(&scope, project, &user, &member, &stamp)?);
@@ -101,6 +111,9 @@ impl Members {
             .await?
         {
             Outcome::Committed { .. } => Ok((member, is_new)),
+            Outcome::Conflict { failed } if expected != Expected::Any && failed.contains(&0) => {
+                Err(Error::stale(format!("member `{user}` has changed meanwhile")))
+            }
             Outcome::Conflict { .. } => {
                 Err(Error::not_found(format!("project `{project}` or user `{user}`")))
             }
@@ -110,23 +123,34 @@ impl Members {
     /// Takes a user's role in the project away.
     ///
     /// # Errors
-    /// `NotFound` if the user is no member.
-    pub async fn delete(&self, ctx: &RequestContext, project: &ProjectId, user: &UserId) -> Result<()> {
-        let user = user.canonical();
+    /// `NotFound` if the user is no member; `Stale` if `expected` does not hold.
+    pub async fn delete(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        user: &UserId,
+        expected: impl Into<Expected>,
+    ) -> Result<()> {
+        let (user, expected) = (user.canonical(), expected.into());
         let proof = self
             .kit
             .authorize(ctx, Action::MemberWrite, Target::new(project, "member").named(user.as_str()))
             .await?;
         let scope = self.kit.scope(&proof);
-        let key = scope.key(&format!("member/{user}"));
-        let change = Transaction::new()
-            .when(Condition::Present(key.clone()))
-            .delete(key)
-            .delete(grant_key(user.as_str(), project.as_str()));
-        match self.kit.commit(ctx, NewRecord::of(&proof), change).await? {
-            Outcome::Committed { .. } => Ok(()),
-            Outcome::Conflict { .. } => Err(Error::not_found(format!("member `{user}`"))),
+        let (name, what) = (format!("member/{user}"), format!("member `{user}`"));
+        for _ in 0..ATTEMPTS {
+            let present = scope.fresh(&name).await?;
+            expected.check(present.as_ref().map(|entry| entry.version), &what)?;
+            let present = present.ok_or_else(|| Error::not_found(what.clone()))?;
+            let change = Transaction::new()
+                .when(Condition::as_read(&present.key, Some(&present)))
+                .delete(present.key.clone())
+                .delete(grant_key(user.as_str(), project.as_str()));
+            if let Outcome::Committed { .. } = self.kit.commit(ctx, NewRecord::of(&proof), change).await? {
+                return Ok(());
+            }
         }
+        Err(Error::conflict("too_many_writers", "others keep changing this member; try again"))
     }
 }
 

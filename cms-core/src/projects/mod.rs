@@ -13,10 +13,10 @@ use crate::api::{Page, PageQuery};
 use crate::audit::NewRecord;
 use crate::auth::{Action, Authorized, Keys, PrincipalKind, Target};
 use crate::context::RequestContext;
-use crate::documents::Expected;
 use crate::documents::record::{SetRecord, decode, encode};
 use crate::documents::set::CURRENT_SET;
 use crate::error::{Error, Result};
+use crate::expected::Expected;
 use crate::ids::ProjectId;
 use crate::kit::Kit;
 use crate::releases::read_project;
@@ -106,14 +106,7 @@ impl Projects {
         onboard::check_texts(patch.name.as_deref(), patch.description.as_deref())?;
         for _ in 0..ATTEMPTS {
             let (entry, mut record) = read_project(&scope).await?;
-            if let Expected::Version(version) = expected
-                && version != entry.version
-            {
-                return Err(Error::stale(format!(
-                    "project `{project}` is at version {}, not {version}",
-                    entry.version
-                )));
-            }
+            expected.check(Some(entry.version), &format!("project `{project}`"))?;
             record.name = patch.name.clone().unwrap_or(record.name);
             record.description = patch.description.clone().or(record.description);
             record.auto_release = patch.auto_release.unwrap_or(record.auto_release);
@@ -131,15 +124,22 @@ impl Projects {
     /// key, so that nothing sealed with it can ever be read again. The audit trail stays.
     ///
     /// # Errors
-    /// `Denied` for the project `platform`; `NotFound` if there is no such project.
-    pub async fn delete(&self, ctx: &RequestContext, project: &ProjectId) -> Result<OffboardedProject> {
+    /// `Denied` for the project `platform`; `NotFound` if there is no such project; `Stale` if
+    /// `expected` does not hold.
+    pub async fn delete(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        expected: impl Into<Expected>,
+    ) -> Result<OffboardedProject> {
+        let expected = expected.into();
         let proof = self.kit.authorize(ctx, Action::ProjectDelete, Target::new(project, "project")).await?;
         if project.is_platform() {
             return Err(Error::conflict("reserved_project", "the project `platform` cannot be offboarded"));
         }
         let scope = self.kit.scope(&proof);
         for _ in 0..ATTEMPTS {
-            let (report, change, tidying) = self.offboarding(ctx, &proof, &scope).await?;
+            let (report, change, tidying) = self.offboarding(ctx, &proof, &scope, &expected).await?;
             if let Outcome::Committed { .. } = self.kit.commit(ctx, NewRecord::of(&proof), change).await? {
                 // What is left are look-ups that lead nowhere any more.
                 for change in tidying {
@@ -157,9 +157,11 @@ impl Projects {
         ctx: &RequestContext,
         proof: &Authorized,
         scope: &Scope,
+        expected: &Expected,
     ) -> Result<(OffboardedProject, Transaction, Vec<Transaction>)> {
         let project = proof.project();
         let (entry, _) = read_project(scope).await?;
+        expected.check(Some(entry.version), &format!("project `{project}`"))?;
         let (mut tidying, keys_revoked) = self.keys.offboard(project).await?;
         let members = self.names(scope, "member/").await?;
         let secrets = self.names(scope, "sec/").await?;

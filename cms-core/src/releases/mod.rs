@@ -23,6 +23,7 @@ use crate::documents::record::{SetRecord, decode, encode};
 use crate::documents::set::{CURRENT_SET, Member, read_string};
 use crate::documents::{check_message, unified};
 use crate::error::{Error, ErrorKind, Result};
+use crate::expected::Expected;
 use crate::ids::{EnvironmentId, ProjectId};
 use crate::kit::Kit;
 use crate::projects::record::{META, ProjectRecord};
@@ -194,14 +195,17 @@ impl Releases {
     /// Creates an environment or changes its settings; the flag tells whether it is new.
     ///
     /// # Errors
-    /// `Unprocessable` for approvals, which need change requests; `TooMany` past the quota.
+    /// `Unprocessable` for approvals, which need change requests; `TooMany` past the quota; `Stale` if
+    /// `expected` does not hold.
     pub async fn put_environment(
         &self,
         ctx: &RequestContext,
         project: &ProjectId,
         name: &EnvironmentId,
         put: PutEnvironment,
+        expected: impl Into<Expected>,
     ) -> Result<(Environment, bool)> {
+        let expected = expected.into();
         if put.approvals.is_some_and(|approvals| approvals > 0) {
             return Err(Error::unprocessable(
                 "approvals_not_available",
@@ -214,6 +218,8 @@ impl Releases {
             let (meta_entry, mut meta) = read_project(&scope).await?;
             let mut read = read_environment(&scope, name.as_str()).await?;
             let is_new = !meta.environments.iter().any(|known| known == name.as_str());
+            let present = (!is_new).then_some(read.record.version);
+            expected.check(present, &format!("the environment `{name}`"))?;
             if is_new && meta.environments.len() >= MAX_ENVIRONMENTS {
                 return Err(Error::new(
                     ErrorKind::TooMany,

@@ -33,6 +33,7 @@ use crate::audit::{AuditOutcome, NewRecord};
 use crate::auth::{Action, Authorized, Target};
 use crate::context::RequestContext;
 use crate::error::{Error, Result};
+use crate::expected::Expected;
 use crate::ids::{Name, ProjectId};
 use crate::kit::Kit;
 use crate::store::Scope;
@@ -76,13 +77,13 @@ impl Secrets {
         project: &ProjectId,
         path: &Name,
         put: PutSecret,
-        expected: Option<u64>,
+        expected: impl Into<Expected>,
     ) -> Result<WrittenSecret> {
         let proof = self.authorize(ctx, Action::SecretWrite, project, path).await?;
         limits::check_data(&put.data)?;
         limits::check_metadata(put.metadata.as_ref().unwrap_or(&Default::default()))?;
         limits::check_text("message", put.message.as_deref())?;
-        let expectation = Expectation::new(put.cas, expected)?;
+        let expectation = Expectation::new(put.cas, expected.into())?;
         self.write(ctx, &proof, path, Change::Put(&put), expectation).await
     }
 
@@ -96,11 +97,11 @@ impl Secrets {
         project: &ProjectId,
         path: &Name,
         rotation: RotateSecret,
-        expected: Option<u64>,
+        expected: impl Into<Expected>,
     ) -> Result<WrittenSecret> {
         let proof = self.authorize(ctx, Action::SecretWrite, project, path).await?;
         limits::check_text("message", rotation.message.as_deref())?;
-        let expectation = Expectation::new(rotation.cas, expected)?;
+        let expectation = Expectation::new(rotation.cas, expected.into())?;
         self.write(ctx, &proof, path, Change::Rotate(&rotation), expectation).await
     }
 
@@ -160,10 +161,10 @@ impl Secrets {
         project: &ProjectId,
         path: &Name,
         versions: Option<Vec<u64>>,
-        expected: Option<u64>,
+        expected: impl Into<Expected>,
     ) -> Result<ChangedVersions> {
         let proof = self.authorize(ctx, Action::SecretDelete, project, path).await?;
-        self.remove(ctx, &proof, path, Removal::Delete, versions, expected).await
+        self.remove(ctx, &proof, path, Removal::Delete, versions, expected.into()).await
     }
 
     /// Brings deleted versions back; the present one if none is named.
@@ -176,10 +177,10 @@ impl Secrets {
         project: &ProjectId,
         path: &Name,
         versions: Option<Vec<u64>>,
-        expected: Option<u64>,
+        expected: impl Into<Expected>,
     ) -> Result<ChangedVersions> {
         let proof = self.authorize(ctx, Action::SecretDelete, project, path).await?;
-        self.remove(ctx, &proof, path, Removal::Undelete, versions, expected).await
+        self.remove(ctx, &proof, path, Removal::Undelete, versions, expected.into()).await
     }
 
     /// Destroys the values of versions for good.
@@ -192,10 +193,10 @@ impl Secrets {
         project: &ProjectId,
         path: &Name,
         versions: Vec<u64>,
-        expected: Option<u64>,
+        expected: impl Into<Expected>,
     ) -> Result<ChangedVersions> {
         let proof = self.authorize(ctx, Action::SecretDestroy, project, path).await?;
-        self.remove(ctx, &proof, path, Removal::Destroy, Some(versions), expected).await
+        self.remove(ctx, &proof, path, Removal::Destroy, Some(versions), expected.into()).await
     }
 
     async fn authorize(

@@ -11,6 +11,7 @@ use crate::auth::Authorized;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::error::{Error, Result};
+use crate::expected::Expected;
 use crate::ids::Name;
 
 const ATTEMPTS: u32 = 16;
@@ -34,7 +35,7 @@ impl Secrets {
         path: &Name,
         removal: Removal,
         versions: Option<Vec<u64>>,
-        expected: Option<u64>,
+        expected: Expected,
     ) -> Result<ChangedVersions> {
         check_versions(versions.as_deref())?;
         let expectation = Expectation::new(None, expected)?;
@@ -42,8 +43,8 @@ impl Secrets {
         let _turn = self.queues.turn(&scope.key(path.as_str())).await;
         for attempt in 0..ATTEMPTS {
             let present = self.present(&scope, path).await?;
+            expectation.check(path, present.head.as_ref().map_or(0, Head::current))?;
             let mut head = present.head.ok_or_else(|| not_found(path))?;
-            expectation.check(path, head.current())?;
             let chosen = choose(&head, path, removal, versions.as_deref())?;
             let changed = apply(&mut head, path, removal, &chosen, self.kit.now())?;
             let answer = answer(&head, path, &chosen)?;

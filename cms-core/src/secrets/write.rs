@@ -14,6 +14,7 @@ use crate::audit::NewRecord;
 use crate::auth::Authorized;
 use crate::context::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
+use crate::expected::Expected;
 use crate::ids::Name;
 use crate::store::{Condition, Entry, Outcome, Scope, Transaction};
 
@@ -41,43 +42,37 @@ impl Change<'_> {
 }
 
 /// The version that the caller expects to be the present one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Expectation {
-    Any,
     /// From the body: a mismatch is a conflict.
     Body(u64),
     /// From `If-Match` or `If-None-Match`: a mismatch is a failed precondition.
-    Header(u64),
+    Header(Expected),
 }
 
 impl Expectation {
-    pub(super) fn new(body: Option<u64>, header: Option<u64>) -> Result<Self> {
+    pub(super) fn new(body: Option<u64>, header: Expected) -> Result<Self> {
         match (body, header) {
-            (None, None) => Ok(Self::Any),
-            (Some(body), None) => Ok(Self::Body(body)),
-            (None, Some(header)) => Ok(Self::Header(header)),
-            (Some(body), Some(header)) if body == header => Ok(Self::Header(header)),
-            (Some(_), Some(_)) => {
-                Err(Error::invalid("`cas` and the header name different versions; give one"))
-            }
+            (None, header) => Ok(Self::Header(header)),
+            (Some(body), Expected::Any) => Ok(Self::Body(body)),
+            (Some(body), header) if header == Expected::from(Some(body)) => Ok(Self::Header(header)),
+            (Some(_), _) => Err(Error::invalid("`cas` and the header name different versions; give one")),
         }
     }
 
-    pub(super) fn check(self, path: &Name, current: u64) -> Result<()> {
-        let (Self::Body(expected) | Self::Header(expected)) = self else { return Ok(()) };
-        if expected == current {
-            return Ok(());
-        }
-        let text = match (current, expected) {
-            (0, _) => format!("the secret `{path}` does not exist, so it is not at version {expected}"),
-            (_, 0) => format!("the secret `{path}` exists already, at version {current}"),
-            _ => format!("the secret `{path}` is at version {current}, not {expected}"),
+    /// Compares with the present version; 0 is that of a secret which does not exist.
+    pub(super) fn check(&self, path: &Name, current: u64) -> Result<()> {
+        let present = (current > 0).then_some(current);
+        let what = format!("the secret `{path}`");
+        let checked = match self {
+            Self::Header(expected) => expected.check(present, &what),
+            Self::Body(version) => Expected::from(Some(*version))
+                .check(present, &what)
+                .map_err(|error| Error::conflict("cas_mismatch", error.message())),
         };
-        let error = match self {
-            Self::Header(_) => Error::stale(text),
-            _ => Error::conflict("cas_mismatch", text),
-        };
-        Err(error.with_hint("read the secret again and decide whether your change still applies"))
+        checked.map_err(|error| {
+            error.with_hint("read the secret again and decide whether your change still applies")
+        })
     }
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The sample project of `cms dev`: two environments, a RAG policy with data, a secret, a key.
 
+use cms_core::Expected;
 use cms_core::api::documents::{Kind, PutDocument};
 use cms_core::api::projects::CreateProject;
 use cms_core::api::secrets::PutSecret;
 use cms_core::auth::Principal;
-use cms_core::documents::Expected;
 use cms_core::ids::{Name, ProjectId};
 use cms_core::{Cms, RequestContext, Result};
 

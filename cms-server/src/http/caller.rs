@@ -33,6 +33,9 @@ impl FromRequestParts<AppState> for Caller {
         match authenticate(state, &parts.headers, &info).await {
             Ok(principal) => {
                 count(state, &principal, &info)?;
+                if let Some(unknown) = &info.unknown_query {
+                    return Err(unknown.error().into());
+                }
                 Ok(Self(info.context(principal)))
             }
             Err(error) => {

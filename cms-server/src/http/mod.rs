@@ -14,7 +14,7 @@ mod state;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::response::Redirect;
 use axum::routing::get;
 use cms_core::Cms;
@@ -24,7 +24,7 @@ pub use options::Options;
 pub use problem::{ProblemDetails, ProblemPlace, TYPE_PREFIX};
 
 use middleware::front::FrontLayer;
-use problem::Problem;
+use problem::{Form, Problem};
 use state::AppState;
 
 /// Builds the router. It can be nested under any prefix of a host's router with any state.
@@ -51,7 +51,19 @@ pub fn standalone(cms: Cms, options: Options) -> Router {
 pub(crate) fn refusal(error: cms_core::Error, request_id: &str, path: &str) -> Response<Body> {
     let problem = Problem::from(error);
     problem.log(request_id);
-    problem.render(request_id, path)
+    problem.render(Form::Problem, request_id, path)
+}
+
+/// The answer to a head that two readers could understand differently, given before the router.
+pub(crate) fn malformed_head(path: &str) -> Response<Body> {
+    let detail = "the head of the request is malformed or ambiguous; send it anew on another connection";
+    let request_id = middleware::request_id::RequestIds::new().of(&HeaderMap::new());
+    let problem = Problem::http(StatusCode::BAD_REQUEST, "malformed_head", detail);
+    let mut response = problem.render(Form::of(path), &request_id, path);
+    if let Ok(id) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(middleware::request_id::X_REQUEST_ID, id);
+    }
+    response
 }
 
 /// The description of the API, as `GET /api/v1/openapi.json` answers it.

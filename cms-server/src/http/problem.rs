@@ -3,7 +3,7 @@
 //! which kind of error is which status.
 //!
 //! Handlers answer a [`Problem`]; the front layer writes its body, because only it knows the
-//! request id and the path, and logs the cause, once.
+//! request id, the path and with it the [`Form`], and logs the cause, once.
 
 use std::sync::Arc;
 
@@ -21,6 +21,23 @@ pub(crate) type Answer<T> = Result<T, Problem>;
 
 /// What the stable `code` of a problem is prefixed with to make its `type`.
 pub const TYPE_PREFIX: &str = "urn:cms:problem:";
+
+/// In whose form the errors of a surface are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// RFC 9457.
+    Problem,
+    /// OPA's: a code of its own and a message.
+    Opa,
+}
+
+impl Form {
+    /// The form of the surface that a path of this router leads to.
+    pub(crate) fn of(path: &str) -> Self {
+        let is_opa = path.strip_prefix("/opa").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if is_opa { Self::Opa } else { Self::Problem }
+    }
+}
 
 /// Why a request was not served.
 #[derive(Debug)]
@@ -41,6 +58,7 @@ impl Problem {
     }
 
     /// The status of the answer.
+    #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
@@ -51,18 +69,23 @@ impl Problem {
     }
 
     /// Writes the answer: headers and body.
-    pub(crate) fn render(&self, request_id: &str, instance: &str) -> Response<Body> {
-        let body = serde_json::to_vec(&self.details(request_id, instance)).unwrap_or_default();
-        let mut response = Response::new(Body::from(body));
+    pub(crate) fn render(&self, form: Form, request_id: &str, instance: &str) -> Response<Body> {
+        let (body, media_type) = match form {
+            Form::Problem => {
+                (serde_json::to_vec(&self.details(request_id, instance)), "application/problem+json")
+            }
+            Form::Opa => (serde_json::to_vec(&self.opa()), "application/json"),
+        };
+        let mut response = Response::new(Body::from(body.unwrap_or_default()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         self.write_headers(headers);
         response
     }
 
     /// Writes the headers that tell the caller what to do next.
-    pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
+    fn write_headers(&self, headers: &mut HeaderMap) {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"cms\""));
         }
@@ -80,6 +103,18 @@ impl Problem {
             500.. => tracing::error!(request_id, code = self.error.code(), error, "a request failed"),
             _ => tracing::debug!(request_id, code = self.error.code(), "a request was refused"),
         }
+    }
+
+    fn opa(&self) -> OpaError {
+        let code = match (self.error.code(), self.status.as_u16()) {
+            (UNDEFINED_DOCUMENT, _) => UNDEFINED_DOCUMENT,
+            (_, 401 | 403) => "unauthorized",
+            (_, 404) => "resource_not_found",
+            (_, 409) => "resource_conflict",
+            (_, 400..=499) => "invalid_parameter",
+            _ => "internal_error",
+        };
+        OpaError { code, message: self.error.message().to_owned() }
     }
 
     fn details(&self, request_id: &str, instance: &str) -> ProblemDetails {
@@ -140,6 +175,18 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::UNPROCESSABLE_ENTITY => "Not valid",
         other => other.canonical_reason().unwrap_or("Problem"),
     }
+}
+
+/// The code of OPA's older API for a document that has no value.
+pub(crate) const UNDEFINED_DOCUMENT: &str = "undefined_document";
+
+/// An error in OPA's form.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OpaError {
+    /// A stable word of OPA's.
+    code: &'static str,
+    /// What happened.
+    message: String,
 }
 
 /// Why a request was not served (RFC 9457).
@@ -205,12 +252,28 @@ mod tests {
 
     #[test]
     fn every_kind_has_its_status_and_its_headers() {
-        let unauthenticated = Problem::from(Error::unauthenticated()).render("r1", "/api/v1/projects");
+        let unauthenticated = Problem::from(Error::unauthenticated()).render(Form::Problem, "r1", "/api");
         assert_eq!(unauthenticated.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(unauthenticated.headers()[WWW_AUTHENTICATE], "Bearer realm=\"cms\"");
         assert_eq!(unauthenticated.headers()[CONTENT_TYPE], "application/problem+json");
         let busy = Error::unavailable("busy", "too much").with_retry_after(Duration::from_millis(1200));
-        assert_eq!(Problem::from(busy).render("r1", "/").headers()[RETRY_AFTER], "2");
+        assert_eq!(Problem::from(busy).render(Form::Opa, "r1", "/").headers()[RETRY_AFTER], "2");
+    }
+
+    #[test]
+    fn errors_of_opa_s_surface_have_opa_s_codes() {
+        assert_eq!((Form::of("/opa/p/e/v1/data"), Form::of("/opa")), (Form::Opa, Form::Opa));
+        assert_eq!((Form::of("/opaque"), Form::of("/api/v1/opa/x")), (Form::Problem, Form::Problem));
+        for (error, code) in [
+            (Error::unauthenticated(), "unauthorized"),
+            (Error::denied("no"), "unauthorized"),
+            (Error::not_found("it"), "resource_not_found"),
+            (Error::new(ErrorKind::NotFound, UNDEFINED_DOCUMENT, "it"), "undefined_document"),
+            (Error::too_large("it"), "invalid_parameter"),
+            (Error::internal("it"), "internal_error"),
+        ] {
+            assert_eq!(Problem::from(error).opa().code, code);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use utoipa::openapi::OpenApi;
 
 use super::middleware::limiter::Limiter;
 use super::middleware::metrics::{InFlight, Metrics};
+use super::middleware::queries::Queries;
 use super::middleware::request_id::RequestIds;
 use super::options::{CALLER_PER_MINUTE, Options};
 use super::routes::docs::Description;
@@ -21,6 +22,7 @@ struct Shared {
     cms: Cms,
     options: Options,
     description: Description,
+    queries: Queries,
     metrics: Metrics,
     limiter: Limiter,
     request_ids: RequestIds,
@@ -34,6 +36,7 @@ impl AppState {
         let per_minute = options.caller_per_minute.unwrap_or(CALLER_PER_MINUTE);
         Self(Arc::new(Shared {
             cms,
+            queries: Queries::new(&description),
             description: Description::new(description),
             limiter: Limiter::new(per_minute, options.stranger_per_minute),
             metrics: Metrics::new(),
@@ -57,6 +60,11 @@ impl AppState {
     /// The description of the API.
     pub(crate) fn description(&self) -> &Description {
         &self.0.description
+    }
+
+    /// The query parameters of each operation.
+    pub(crate) fn queries(&self) -> &Queries {
+        &self.0.queries
     }
 
     /// What the router counts.

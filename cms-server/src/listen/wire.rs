@@ -10,12 +10,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::header::{CONNECTION, CONTENT_TYPE, HOST};
-use axum::http::{HeaderValue, Request, Response, StatusCode, Version};
+use axum::http::header::{CONNECTION, HOST};
+use axum::http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use tower::Service;
 
 use super::guard::Watch;
+use crate::http::malformed_head;
 
 /// Serves one connection's requests.
 #[derive(Debug, Clone)]
@@ -33,7 +34,11 @@ impl hyper::service::Service<Request<Incoming>> for Wire {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let serving = self.watch.begin();
         if self.watch.is_ambiguous() || !has_one_host(&request) {
-            return Box::pin(async move { Ok(refused(serving)) });
+            let answer = refused(request.uri().path());
+            return Box::pin(async move {
+                drop(serving);
+                Ok(answer)
+            });
         }
         request.extensions_mut().insert(ConnectInfo(self.peer));
         let answering = self.router.clone().call(request);
@@ -52,12 +57,8 @@ fn has_one_host(request: &Request<Incoming>) -> bool {
 }
 
 /// Answers 400 and closes, before the router: whatever follows on this connection is not trusted.
-fn refused<T>(_serving: T) -> Response<Body> {
-    let body = r#"{"type":"urn:cms:problem:malformed_head","title":"Bad Request","status":400,"detail":"the head of the request is malformed or ambiguous","code":"malformed_head"}"#;
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+fn refused(path: &str) -> Response<Body> {
+    let mut response = malformed_head(path);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -13,6 +13,7 @@ use crate::api::{Page, PageQuery};
 use crate::audit::NewRecord;
 use crate::context::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
+use crate::expected::Expected;
 use crate::ids::ProjectId;
 use crate::kit::Kit;
 use crate::sensitive::Sensitive;
@@ -39,6 +40,8 @@ pub const MAX_OVERLAP_SECONDS: u64 = 30 * 24 * 60 * 60;
 const INDEX_CHUNK: usize = 200;
 /// How often a change is tried again when somebody else changes the same key.
 const ATTEMPTS: usize = 16;
+/// What expectations speak of.
+const WHAT: &str = "the key";
 
 /// The API keys of all projects.
 #[derive(Debug, Clone)]
@@ -167,8 +170,9 @@ impl Keys {
         project: &ProjectId,
         id: &str,
         request: RotateKey,
-        expected: Option<u64>,
+        expected: impl Into<Expected>,
     ) -> Result<CreatedKey> {
+        let expected = expected.into();
         let target = Target::new(project, "key").named(shown_id(id));
         let proof = self.kit.authorize(ctx, Action::KeyWrite, target).await?;
         let overlap = request.overlap_seconds.unwrap_or(0);
@@ -177,8 +181,8 @@ impl Keys {
             return Err(Error::unprocessable("overlap_too_long", text));
         }
         for _ in 0..ATTEMPTS {
-            let Fresh { entry, mut record } = self.read(project, id).await?;
-            check_version(&entry, expected)?;
+            let Fresh { entry, mut record } = expected.of(self.read(project, id).await, WHAT)?;
+            expected.check(Some(entry.version), WHAT)?;
             let now = self.kit.now();
             if record.state(now) != KeyState::Active {
                 return Err(Error::conflict(
@@ -208,13 +212,14 @@ impl Keys {
         ctx: &RequestContext,
         project: &ProjectId,
         id: &str,
-        expected: Option<u64>,
+        expected: impl Into<Expected>,
     ) -> Result<()> {
+        let expected = expected.into();
         let target = Target::new(project, "key").named(shown_id(id));
         let proof = self.kit.authorize(ctx, Action::KeyWrite, target).await?;
         for _ in 0..ATTEMPTS {
-            let Fresh { entry, mut record } = self.read(project, id).await?;
-            check_version(&entry, expected)?;
+            let Fresh { entry, mut record } = expected.of(self.read(project, id).await, WHAT)?;
+            expected.check(Some(entry.version), WHAT)?;
             if record.revoked_at.is_some() {
                 return Ok(());
             }
@@ -352,16 +357,6 @@ fn shown(
 /// An id as it may be quoted: what comes from a path may be anything.
 fn shown_id(id: &str) -> String {
     id.chars().take(40).flat_map(char::escape_default).collect()
-}
-
-fn check_version(entry: &Entry, expected: Option<u64>) -> Result<()> {
-    match expected {
-        Some(expected) if expected != entry.version => {
-            let text = format!("the key is at version {}, not {expected}; read it again", entry.version);
-            Err(Error::stale(text))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn contended() -> Error {

@@ -217,7 +217,7 @@ async fn a_new_password_ends_every_session() {
     let eve = world.user("eve", None).await;
     let token = world.login("eve", PASSWORD).await.unwrap().access_token;
     let request = SetPassword { password: "another horse".into(), current_password: None };
-    world.auth.users().set_password(&world.root(), &eve, request).await.unwrap();
+    world.auth.users().set_password(&world.root(), &eve, request, None).await.unwrap();
     assert!(world.who(&token).await.is_err());
     assert!(world.login("eve", PASSWORD).await.is_err());
     assert!(world.login("eve", "another horse").await.is_ok());

@@ -12,6 +12,7 @@ use crate::api::{Page, PageQuery};
 use crate::audit::{AuditOutcome, NewRecord};
 use crate::context::RequestContext;
 use crate::error::{Error, Place, Result};
+use crate::expected::Expected;
 use crate::ids::{ProjectId, UserId};
 use crate::kit::Kit;
 use crate::sensitive::Sensitive;
@@ -28,6 +29,8 @@ pub(crate) use record::{LiveUser, UserRecord};
 
 /// How often a change is tried again when somebody else changes the same user.
 const ATTEMPTS: usize = 16;
+/// What expectations speak of.
+const WHAT: &str = "the user";
 /// The longest display name and mail address, in characters.
 const MAX_TEXT_CHARS: usize = 256;
 
@@ -131,13 +134,13 @@ impl Users {
         ctx: &RequestContext,
         user: &UserId,
         patch: PatchUser,
-        expected: Option<u64>,
+        expected: impl Into<Expected>,
     ) -> Result<User> {
         let proof = self.authorize(ctx, Action::UserWrite, user).await?;
         check_role(patch.role.flatten())?;
         check_text("/display_name", patch.display_name.as_ref().and_then(Option::as_deref))?;
         check_text("/email", patch.email.as_ref().and_then(Option::as_deref))?;
-        self.change(ctx, &proof, user, expected, |record| {
+        self.change(ctx, &proof, user, &expected.into(), |record| {
             apply(record, &patch);
             Ok(())
         })
@@ -149,11 +152,17 @@ impl Users {
     ///
     /// # Errors
     /// `Conflict` if no `cms-admin` would be left; `Stale` if `expected` is not the version.
-    pub async fn delete(&self, ctx: &RequestContext, user: &UserId, expected: Option<u64>) -> Result<()> {
+    pub async fn delete(
+        &self,
+        ctx: &RequestContext,
+        user: &UserId,
+        expected: impl Into<Expected>,
+    ) -> Result<()> {
+        let expected = expected.into();
         let proof = self.authorize(ctx, Action::UserWrite, user).await?;
         for _ in 0..ATTEMPTS {
-            let Fresh { entry, record } = self.read(user).await?;
-            check_version(&entry, expected)?;
+            let Fresh { entry, record } = expected.of(self.read(user).await, WHAT)?;
+            expected.check(Some(entry.version), WHAT)?;
             admins::change(&self.kit.db, &record.user, record.is_admin(), false).await?;
             self.leave_projects(ctx, &user.canonical()).await?;
             let change = Transaction::new()
@@ -177,6 +186,7 @@ impl Users {
         ctx: &RequestContext,
         user: &UserId,
         request: SetPassword,
+        expected: impl Into<Expected>,
     ) -> Result<()> {
         let own = is_self(ctx, user);
         let action = if own { Action::SelfWrite } else { Action::UserWrite };
@@ -187,7 +197,7 @@ impl Users {
             self.check_current(ctx, &proof, user, request.current_password.map(Sensitive::new)).await?;
         }
         let hash = self.passwords.hash(&password).await?;
-        self.change(ctx, &proof, user, None, |record| {
+        self.change(ctx, &proof, user, &expected.into(), |record| {
             record.password.clone_from(&hash);
             record.epoch += 1;
             Ok(())
@@ -241,12 +251,12 @@ impl Users {
         ctx: &RequestContext,
         proof: &Authorized,
         user: &UserId,
-        expected: Option<u64>,
+        expected: &Expected,
         apply: impl Fn(&mut UserRecord) -> Result<()>,
     ) -> Result<User> {
         for _ in 0..ATTEMPTS {
-            let Fresh { entry, mut record } = self.read(user).await?;
-            check_version(&entry, expected)?;
+            let Fresh { entry, mut record } = expected.of(self.read(user).await, WHAT)?;
+            expected.check(Some(entry.version), WHAT)?;
             let was_admin = record.is_admin();
             apply(&mut record)?;
             record.updated_at = self.kit.now();
@@ -323,16 +333,6 @@ fn check_text(path: &str, text: Option<&str>) -> Result<()> {
     let message = format!("at most {MAX_TEXT_CHARS} characters are allowed, none of them a control");
     let place = Place { path: Some(path.to_owned()), message: message.clone(), ..Place::default() };
     Err(Error::unprocessable("invalid_user", message).with_places(vec![place]))
-}
-
-fn check_version(entry: &Entry, expected: Option<u64>) -> Result<()> {
-    match expected {
-        Some(expected) if expected != entry.version => {
-            let text = format!("the user is at version {}, not {expected}; read it again", entry.version);
-            Err(Error::stale(text))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn contended() -> Error {

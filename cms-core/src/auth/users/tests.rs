@@ -140,12 +140,12 @@ async fn changing_ones_own_password_takes_the_present_one() {
         current_password: current.map(str::to_owned),
     };
     assert_eq!(
-        users.set_password(&by_eve, &eve, set(None)).await.unwrap_err().code(),
+        users.set_password(&by_eve, &eve, set(None), None).await.unwrap_err().code(),
         "current_password_needed"
     );
-    let error = users.set_password(&by_eve, &eve, set(Some("wrong horse"))).await.unwrap_err();
+    let error = users.set_password(&by_eve, &eve, set(Some("wrong horse")), None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
-    users.set_password(&by_eve, &eve, set(Some(PASSWORD))).await.unwrap();
+    users.set_password(&by_eve, &eve, set(Some(PASSWORD)), None).await.unwrap();
     assert!(world.login("eve", "another horse").await.is_ok());
     let outcomes: Vec<_> = world.records("self:write").await.iter().map(|record| record.outcome).collect();
     assert_eq!(outcomes, [crate::audit::AuditOutcome::Success, crate::audit::AuditOutcome::Denied]);
@@ -159,11 +159,11 @@ async fn guessing_ones_own_password_is_throttled_like_a_login() {
     let set =
         || SetPassword { password: "another horse".into(), current_password: Some("wrong horse".into()) };
     for _ in 0..super::super::USER_FAILURES {
-        let error = world.auth.users().set_password(&by_eve, &eve, set()).await.unwrap_err();
+        let error = world.auth.users().set_password(&by_eve, &eve, set(), None).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Denied);
     }
     let right = SetPassword { current_password: Some(PASSWORD.into()), ..set() };
-    let error = world.auth.users().set_password(&by_eve, &eve, right).await.unwrap_err();
+    let error = world.auth.users().set_password(&by_eve, &eve, right, None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooMany);
 }
 

@@ -7,8 +7,7 @@ use axum::http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, IntoResponseParts, ResponseParts};
-use cms_core::documents::Expected;
-use cms_core::{Error, ErrorKind};
+use cms_core::{Error, ErrorKind, Expected};
 
 use super::super::problem::Problem;
 
@@ -22,50 +21,53 @@ pub(crate) struct Preconditions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Tags {
     Any,
-    /// The opaque parts of the tags, without quotes; weak ones are compared like strong ones.
-    Listed(Vec<String>),
+    Listed(Vec<Tag>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Tag {
+    weak: bool,
+    /// The opaque part, without quotes.
+    text: String,
 }
 
 impl Preconditions {
-    /// The version that a write expects: `Some(0)` for "does not exist yet", `None` for no wish.
+    /// What a write expects to be there (RFC 9110, 13.1.1 and 13.1.2).
     ///
     /// # Errors
-    /// `Invalid` for several tags or a mixture; `Stale` for a tag that no version can have.
-    pub(crate) fn expected_version(&self) -> Result<Option<u64>, Error> {
-        match (&self.if_match, &self.if_none_match) {
-            (None, None) => Ok(None),
-            (None, Some(Tags::Any)) => Ok(Some(0)),
-            (Some(Tags::Listed(tags)), None) => one_version(tags).map(Some),
-            (Some(Tags::Any), None) => {
-                Err(unsupported("`If-Match: *` is not understood here; name the version"))
-            }
-            _ => Err(unsupported("a write takes either `If-Match: \"<version>\"` or `If-None-Match: *`")),
-        }
-    }
-
-    /// The same, as documents and projects expect it.
-    ///
-    /// # Errors
-    /// As [`Preconditions::expected_version`].
+    /// `Invalid` for a mixture, or a list of versions that must not be there.
     pub(crate) fn expected(&self) -> Result<Expected, Error> {
-        Ok(match self.expected_version()? {
-            None => Expected::Any,
-            Some(0) => Expected::Absent,
-            Some(version) => Expected::Version(version),
-        })
+        match (&self.if_match, &self.if_none_match) {
+            (None, None) => Ok(Expected::Any),
+            (None, Some(Tags::Any)) => Ok(Expected::Absent),
+            (Some(Tags::Any), None) => Ok(Expected::Present),
+            (Some(Tags::Listed(tags)), None) => {
+                Ok(Expected::OneOf(tags.iter().filter_map(version).collect()))
+            }
+            _ => Err(unsupported("a write takes either `If-Match` or `If-None-Match: *`")),
+        }
     }
 
     /// The one tag of `If-None-Match`, for those who wait until it changes.
     pub(crate) fn one_tag(&self) -> Option<&str> {
         match &self.if_none_match {
-            Some(Tags::Listed(tags)) => tags.first().map(String::as_str),
+            Some(Tags::Listed(tags)) => tags.first().map(|tag| tag.text.as_str()),
             Some(Tags::Any) | None => None,
         }
     }
 
-    /// Whether the caller already holds this version.
-    pub(crate) fn is_known_version(&self, version: u64) -> bool {
-        self.if_none_match.is_some() && self.is_known(&version.to_string())
+    /// What a reader says that it has; nothing if that is not readable, as the worst is that it gets it
+    /// once more.
+    pub(crate) fn of_reader(headers: &HeaderMap) -> Self {
+        let if_none_match = tags(headers, &IF_NONE_MATCH).unwrap_or_default();
+        Self { if_match: None, if_none_match }
+    }
+
+    /// Whether the caller already holds what is answered with these headers.
+    pub(crate) fn are_known(&self, headers: &HeaderMap) -> bool {
+        let tag = headers.get(ETAG).and_then(|value| value.to_str().ok());
+        let inner = tag.and_then(|tag| tag.trim_start_matches("W/").strip_prefix('"')?.strip_suffix('"'));
+        inner.is_some_and(|tag| self.is_known(tag))
     }
 
     /// Whether the caller already holds the representation with this tag.
@@ -73,19 +75,16 @@ impl Preconditions {
         match &self.if_none_match {
             None => false,
             Some(Tags::Any) => true,
-            Some(Tags::Listed(tags)) => tags.iter().any(|known| known == tag),
+            Some(Tags::Listed(tags)) => tags.iter().any(|known| known.text == tag),
         }
     }
 }
 
-fn one_version(tags: &[String]) -> Result<u64, Error> {
-    let [tag] = tags else {
-        return Err(unsupported("`If-Match` takes one version here"));
-    };
-    match tag.parse::<u64>() {
-        Ok(version) if version > 0 && !tag.starts_with('+') => Ok(version),
-        _ => Err(Error::stale("`If-Match` names no version that exists; read the document for its `ETag`")),
-    }
+/// The version that a tag names; none for tags that no version can have, and for weak ones, which never
+/// match where something is about to change.
+fn version(tag: &Tag) -> Option<u64> {
+    let digits = !tag.weak && tag.text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| tag.text.parse().ok()).flatten()
 }
 
 fn unsupported(detail: &str) -> Error {
@@ -111,18 +110,36 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Error> {
         if text == "*" {
             return Ok(Some(Tags::Any));
         }
-        for part in text.split(',') {
-            listed.push(tag(part.trim()).ok_or_else(|| broken(name))?.to_owned());
-        }
+        listed.extend(list(text).ok_or_else(|| broken(name))?);
+    }
+    if given && listed.is_empty() {
+        return Err(broken(name));
     }
     Ok(given.then_some(Tags::Listed(listed)))
 }
 
-/// The inner text of `"…"` or `W/"…"`; a bare word is taken as well, as many clients forget the quotes.
-fn tag(text: &str) -> Option<&str> {
-    let text = text.strip_prefix("W/").unwrap_or(text);
-    let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
-    (!inner.is_empty() && !inner.contains('"')).then_some(inner)
+/// The tags of a list such as `"1", W/"2"`. What is quoted may hold commas; a bare word is taken as well,
+/// as many clients forget the quotes.
+fn list(text: &str) -> Option<Vec<Tag>> {
+    let mut tags = Vec::new();
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        if rest.is_empty() {
+            return Some(tags);
+        }
+        let (weak, tagged) = rest.strip_prefix("W/").map_or((false, rest), |tagged| (true, tagged));
+        let (inner, behind) = match tagged.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"')?,
+            None => tagged.split_at(tagged.find(',').unwrap_or(tagged.len())),
+        };
+        let (inner, behind) = (inner.trim_end(), behind.trim_start());
+        if inner.contains(['"', ' ', '\t']) || !(behind.is_empty() || behind.starts_with(',')) {
+            return None;
+        }
+        tags.push(Tag { weak, text: inner.to_owned() });
+        rest = behind;
+    }
 }
 
 fn broken(name: &HeaderName) -> Error {
@@ -178,21 +195,25 @@ mod tests {
         Preconditions::from_request_parts(&mut parts, &()).await
     }
 
-    async fn expected(name: &str, value: &str) -> Result<Option<u64>, ErrorKind> {
-        with(&[(name, value)]).await.unwrap().expected_version().map_err(|error| error.kind())
+    async fn expected(name: &str, value: &str) -> Result<Expected, ErrorKind> {
+        with(&[(name, value)]).await.unwrap().expected().map_err(|error| error.kind())
     }
 
     #[tokio::test]
-    async fn writes_expect_a_version_or_none() {
-        assert_eq!(expected("if-match", "\"3\"").await, Ok(Some(3)));
-        assert_eq!(expected("if-match", "W/\"3\"").await, Ok(Some(3)));
-        assert_eq!(expected("if-match", "3").await, Ok(Some(3)));
-        assert_eq!(expected("if-none-match", "*").await, Ok(Some(0)));
-        assert_eq!(expected("if-match", "\"abc\"").await, Err(ErrorKind::Stale));
-        assert_eq!(expected("if-match", "\"0\"").await, Err(ErrorKind::Stale));
-        assert_eq!(expected("if-match", "\"1\", \"2\"").await, Err(ErrorKind::Invalid));
+    async fn writes_expect_versions_something_or_nothing() {
+        let one_of = |versions: &[u64]| Ok(Expected::OneOf(versions.to_vec()));
+        assert_eq!(expected("if-match", "\"3\"").await, one_of(&[3]));
+        assert_eq!(expected("if-match", "3").await, one_of(&[3]));
+        assert_eq!(expected("if-match", "\"1\", \"2\",,4").await, one_of(&[1, 2, 4]));
+        assert_eq!(expected("if-match", "W/\"3\"").await, one_of(&[]), "weak tags never match");
+        assert_eq!(expected("if-match", "\"abc\", \"+1\", W/\"2\", \"a,b\", \"7\"").await, one_of(&[7]));
+        assert_eq!(expected("if-match", "*").await, Ok(Expected::Present));
+        assert_eq!(expected("if-none-match", "*").await, Ok(Expected::Absent));
         assert_eq!(expected("if-none-match", "\"1\"").await, Err(ErrorKind::Invalid));
-        assert!(with(&[("if-match", "\"")]).await.is_err());
+        for broken in ["\"", "\"1", "\"1\" \"2\"", "1 2", "", ",", "1\""] {
+            assert!(with(&[("if-match", broken)]).await.is_err(), "{broken:?}");
+        }
+        assert_eq!(Preconditions::default().expected().unwrap(), Expected::Any);
     }
 
     #[tokio::test]
@@ -201,5 +222,7 @@ mod tests {
         assert!(known.is_known("1") && known.is_known("2") && !known.is_known("3"));
         assert!(with(&[("if-none-match", "*")]).await.unwrap().is_known("9"));
         assert!(!Preconditions::default().is_known("1"));
+        let hashes = with(&[("if-none-match", "\"a,b\""), ("if-none-match", "c")]).await.unwrap();
+        assert!(hashes.is_known("a,b") && hashes.is_known("c"));
     }
 }

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, MatchedPath, OriginalUri, Request};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, IF_NONE_MATCH,
+    STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -26,12 +26,13 @@ use futures_util::FutureExt;
 use tower::{Layer, Service};
 
 use super::super::address::{self, Origin};
-use super::super::extract::{check_raw_path, drain};
-use super::super::problem::Problem;
+use super::super::extract::{Preconditions, check_raw_path, drain};
+use super::super::problem::{Form, Problem};
 use super::super::state::AppState;
 use super::idempotency::{is_asked, once, takes_key};
 use super::limiter::Allowance;
 use super::metrics::Slot;
+use super::queries::Unknown;
 use super::request_id::X_REQUEST_ID;
 
 /// How long a path with its query may be.
@@ -54,6 +55,8 @@ pub(crate) struct RequestInfo {
     pub(crate) origin: Origin,
     /// Where to note what the caller has left, if answers are to tell.
     pub(crate) allowance: Option<Arc<OnceLock<Allowance>>>,
+    /// A query parameter that the operation does not take.
+    pub(crate) unknown_query: Option<Unknown>,
 }
 
 impl RequestInfo {
@@ -71,7 +74,7 @@ impl RequestInfo {
 impl Default for RequestInfo {
     /// For a request that has not passed the front: nothing is known of it.
     fn default() -> Self {
-        Self { id: Arc::from("unknown"), origin: Origin::default(), allowance: None }
+        Self { id: Arc::from("unknown"), origin: Origin::default(), allowance: None, unknown_query: None }
     }
 }
 
@@ -108,7 +111,7 @@ impl Service<Request> for Front {
 
     fn call(&mut self, mut request: Request) -> Answering {
         let exchange = Exchange::begin(&self.state, &request);
-        let slot = match admit(&self.state, &request) {
+        let slot = match admit(&self.state, &request, exchange.info.unknown_query.as_ref()) {
             Ok(slot) => slot,
             Err(problem) => {
                 keep_reading(&mut request);
@@ -135,6 +138,9 @@ struct Exchange {
     method: Method,
     uri: Uri,
     route: Option<MatchedPath>,
+    form: Form,
+    /// What a reader has already.
+    known: Option<Preconditions>,
 }
 
 impl Exchange {
@@ -147,6 +153,7 @@ impl Exchange {
                 id: state.request_ids().of(request.headers()),
                 origin,
                 allowance: state.options().caller_per_minute.map(|_| Arc::default()),
+                unknown_query: unknown_query(state, request),
             },
             started: Instant::now(),
             method: request.method().clone(),
@@ -155,12 +162,16 @@ impl Exchange {
                 .get::<OriginalUri>()
                 .map_or_else(|| request.uri().clone(), |uri| uri.0.clone()),
             route: request.extensions().get::<MatchedPath>().cloned(),
+            // A host's prefix is not part of this path.
+            form: Form::of(request.uri().path()),
+            known: known(request),
         }
     }
 
     /// Whether the request is to be run once for its key.
     fn is_once(&self, headers: &HeaderMap) -> bool {
-        is_asked(headers) && self.route.as_ref().is_some_and(|route| takes_key(&self.method, route.as_str()))
+        let takes = |route: &MatchedPath| takes_key(&self.method, route.as_str());
+        self.form == Form::Problem && is_asked(headers) && self.route.as_ref().is_some_and(takes)
     }
 
     /// Waits for the answer, but not for ever, and whatever becomes of the handler.
@@ -185,10 +196,13 @@ impl Exchange {
         if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
             self.state.metrics().refused(problem.error().code());
             problem.log(&self.info.id);
-            let mut written = problem.render(&self.info.id, self.uri.path());
+            let mut written = problem.render(self.form, &self.info.id, self.uri.path());
             // Headers that the route has set, such as `RateLimit-*`, stay.
             written.headers_mut().extend(std::mem::take(response.headers_mut()));
             response = written;
+        }
+        if self.is_known(&response) {
+            response = unchanged(response);
         }
         self.add_headers(response.headers_mut());
         let took = self.started.elapsed();
@@ -196,6 +210,11 @@ impl Exchange {
         self.state.metrics().answered(route, &self.method, response.status(), took);
         self.log(response.status(), took);
         response
+    }
+
+    fn is_known(&self, response: &Response) -> bool {
+        response.status() == StatusCode::OK
+            && self.known.as_ref().is_some_and(|known| known.are_known(response.headers()))
     }
 
     fn add_headers(&self, headers: &mut HeaderMap) {
@@ -229,11 +248,36 @@ impl Exchange {
     }
 }
 
+fn unknown_query(state: &AppState, request: &Request) -> Option<Unknown> {
+    let route = request.extensions().get::<MatchedPath>()?;
+    state.queries().unknown(route.as_str(), request.method(), request.uri())
+}
+
+/// What a reader says that it has.
+fn known(request: &Request) -> Option<Preconditions> {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    (reads && request.headers().contains_key(IF_NONE_MATCH))
+        .then(|| Preconditions::of_reader(request.headers()))
+}
+
+/// The answer to a reader who has what would be sent (RFC 9110, 15.4.5).
+fn unchanged(mut response: Response) -> Response {
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    *response.body_mut() = Body::empty();
+    for name in [CONTENT_TYPE, CONTENT_LENGTH] {
+        response.headers_mut().remove(name);
+    }
+    response
+}
+
 /// Refuses what is too long, hides something in its path, or finds the server full.
-fn admit(state: &AppState, request: &Request) -> Result<Slot, Problem> {
+fn admit(state: &AppState, request: &Request, unknown: Option<&Unknown>) -> Result<Slot, Problem> {
     check_size(request)?;
     check_raw_path(request.uri().path())?;
     check_length(request.headers(), state.options().large_body_bytes)?;
+    if let Some(unknown) = unknown.filter(|unknown| unknown.at_once) {
+        return Err(unknown.error().into());
+    }
     let slot = if waits(request.headers()).is_some() {
         state.waiting().enter(state.options().waiting.into())
     } else {

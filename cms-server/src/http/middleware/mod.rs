@@ -6,4 +6,5 @@ pub(crate) mod histogram;
 pub(crate) mod idempotency;
 pub(crate) mod limiter;
 pub(crate) mod metrics;
+pub(crate) mod queries;
 pub(crate) mod request_id;

@@ -16,7 +16,6 @@ use utoipa_axum::routes;
 use crate::http::caller::Caller;
 use crate::http::extract::{Json, Params};
 use crate::http::problem::Answer;
-use crate::http::routes::queries::NoQuery;
 use crate::http::state::AppState;
 
 /// The routes of the audit trail.
@@ -47,11 +46,7 @@ async fn list(
 /// Hashes the whole trail again.
 #[utoipa::path(get, path = "/audit/-/verify", tag = "audit",
     responses((status = 200, description = "Whether the trail is whole, or where it is broken", body = AuditVerification)))]
-async fn verify(
-    State(app): State<AppState>,
-    Caller(ctx): Caller,
-    Params(NoQuery {}): Params<NoQuery>,
-) -> Answer<Json<AuditVerification>> {
+async fn verify(State(app): State<AppState>, Caller(ctx): Caller) -> Answer<Json<AuditVerification>> {
     Ok(Json(app.cms().audit().verify(&ctx, &|_| {}).await?))
 }
 

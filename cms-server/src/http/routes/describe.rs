@@ -18,10 +18,20 @@ use crate::http::middleware::idempotency::takes_key;
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes a header that an extractor reads")]
 pub(crate) struct IfMatch {
-    /// The version that must be the present one, such as `"3"`.
+    /// The versions of which one must be the present one, such as `"3"`; `*`: it must exist.
     #[param(rename = "If-Match")]
     if_match: Option<String>,
     /// `*`: it must not exist yet.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+}
+
+/// The header of reads whose answers carry a tag. Describing it describes the answer 304 as well.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes a header that the front layer reads")]
+pub(crate) struct IfNoneMatch {
+    /// The tags that the caller has already; if one of them is the present one, the answer is 304.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
 }
@@ -117,6 +127,10 @@ fn complete(operation: &mut Operation, path: &str, method: HttpMethod) {
     if method == HttpMethod::Post && takes_key(&axum::http::Method::POST, path) {
         parameters.push(RefOr::T(idempotency_key()));
     }
+    if method == HttpMethod::Get && parameters.iter().any(is_if_none_match) {
+        let known = ResponseBuilder::new().description("The caller has what would be answered").build();
+        operation.responses.responses.insert(String::from("304"), known.into());
+    }
     if !parameters.is_empty() {
         operation.parameters = Some(parameters);
     }
@@ -126,6 +140,10 @@ fn complete(operation: &mut Operation, path: &str, method: HttpMethod) {
     let problem =
         ResponseBuilder::new().description("Why it was not done").content(media_type, content).build();
     operation.responses.responses.insert(String::from("default"), problem.into());
+}
+
+fn is_if_none_match(parameter: &RefOr<Parameter>) -> bool {
+    matches!(parameter, RefOr::T(parameter) if parameter.name == "If-None-Match")
 }
 
 fn path_parameters(path: &str) -> impl Iterator<Item = Parameter> {

@@ -3,9 +3,9 @@
 //! `platform`, under `/policies`.
 
 use axum::extract::{FromRequestParts, RawPathParams, State};
+use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, VARY};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use cms_core::api::PageQuery;
@@ -24,7 +24,7 @@ use crate::http::caller::Caller;
 use crate::http::extract::{ETag, Json, Params, Preconditions, RawBody};
 use crate::http::problem::{Answer, Problem};
 use crate::http::reply::{made, tagged};
-use crate::http::routes::describe::IfMatch;
+use crate::http::routes::describe::{IfMatch, IfNoneMatch};
 use crate::http::routes::queries::{ListQuery, VersionQuery};
 use crate::http::state::AppState;
 
@@ -153,16 +153,14 @@ async fn put(
 }
 
 /// Reads a document: as JSON, or its text alone for `Accept: text/plain`.
-#[utoipa::path(get, path = "/projects/{project}/{kind}/{*name}", tag = "documents", params(VersionQuery),
+#[utoipa::path(get, path = "/projects/{project}/{kind}/{*name}", tag = "documents", params(VersionQuery, IfNoneMatch),
     responses((status = 200, description = "The document with its text",
-            content((DocumentContent = "application/json"), (String = "text/plain"))),
-        (status = 304, description = "The caller has this version")))]
+            content((DocumentContent = "application/json"), (String = "text/plain")))))]
 async fn read(
     State(app): State<AppState>,
     Caller(ctx): Caller,
     At { shelf, name }: At,
     Params(query): Params<VersionQuery>,
-    known: Preconditions,
     headers: HeaderMap,
 ) -> Answer<Response> {
     let documents = app.cms().documents();
@@ -170,9 +168,6 @@ async fn read(
     let version = found.document.version;
     // A cache of the caller's own may keep it, but must ask each time.
     let common = ([(CACHE_CONTROL, "private, no-cache"), (VARY, "accept")], ETag::version(version));
-    if known.is_known_version(version) {
-        return Ok((StatusCode::NOT_MODIFIED, common).into_response());
-    }
     if wants_text(&headers) {
         return Ok((common, [(CONTENT_TYPE, "text/plain; charset=utf-8")], found.content).into_response());
     }

@@ -19,7 +19,7 @@ use crate::http::extract::{ETag, Json, OptionalJson, Params, Preconditions, Segm
 use crate::http::middleware::front::waits;
 use crate::http::problem::Answer;
 use crate::http::reply::{made, tagged};
-use crate::http::routes::describe::Prefer;
+use crate::http::routes::describe::{IfMatch, IfNoneMatch, Prefer};
 use crate::http::state::AppState;
 
 /// What OPA is told when it asked for a long poll.
@@ -51,7 +51,7 @@ async fn list(
 }
 
 /// Reads an environment.
-#[utoipa::path(get, path = "/projects/{project}/environments/{environment}", tag = "environments",
+#[utoipa::path(get, path = "/projects/{project}/environments/{environment}", tag = "environments", params(IfNoneMatch),
     responses((status = 200, description = "The environment", body = Environment)))]
 async fn read(
     State(app): State<AppState>,
@@ -64,16 +64,18 @@ async fn read(
 
 /// Adds an environment or changes its settings.
 #[utoipa::path(put, path = "/projects/{project}/environments/{environment}", tag = "environments",
-    request_body = Option<PutEnvironment>,
+    params(IfMatch), request_body = Option<PutEnvironment>,
     responses((status = 200, description = "The environment", body = Environment),
         (status = 201, description = "The new environment", body = Environment)))]
 async fn put(
     State(app): State<AppState>,
     Caller(ctx): Caller,
     Segments((project, name)): At,
+    expected: Preconditions,
     OptionalJson(put): OptionalJson<PutEnvironment>,
 ) -> Answer<impl IntoResponse> {
-    let (environment, created) = app.cms().releases().put_environment(&ctx, &project, &name, put).await?;
+    let (releases, expected) = (app.cms().releases(), expected.expected()?);
+    let (environment, created) = releases.put_environment(&ctx, &project, &name, put, expected).await?;
     Ok((made(created), tagged(environment.version, environment)))
 }
 
@@ -119,8 +121,7 @@ async fn history(
 /// Exports the active release as an OPA bundle. With `If-None-Match` and `Prefer: wait=N` it waits for
 /// another release.
 #[utoipa::path(get, path = "/projects/{project}/environments/{environment}/bundle.tar.gz", tag = "environments", params(Prefer),
-    responses((status = 200, description = "The bundle", body = Vec<u8>, content_type = "application/gzip"),
-        (status = 304, description = "The caller has this release")))]
+    responses((status = 200, description = "The bundle", body = Vec<u8>, content_type = "application/gzip")))]
 async fn bundle(
     State(app): State<AppState>,
     Caller(ctx): Caller,

@@ -15,7 +15,7 @@ use crate::http::caller::Caller;
 use crate::http::extract::{Json, OptionalJson, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::tagged;
-use crate::http::routes::describe::IfMatch;
+use crate::http::routes::describe::{IfMatch, IfNoneMatch};
 use crate::http::state::AppState;
 
 /// The routes of API keys.
@@ -49,7 +49,7 @@ async fn list(
 }
 
 /// Reads an API key, masked.
-#[utoipa::path(get, path = "/projects/{project}/keys/{id}", tag = "keys",
+#[utoipa::path(get, path = "/projects/{project}/keys/{id}", tag = "keys", params(IfNoneMatch),
     responses((status = 200, description = "The key without its text", body = Key)))]
 async fn read(
     State(app): State<AppState>,
@@ -69,7 +69,7 @@ async fn revoke(
     Segments((project, id)): Segments<(ProjectId, String)>,
     expected: Preconditions,
 ) -> Answer<StatusCode> {
-    app.cms().auth().keys().revoke(&ctx, &project, &id, expected.expected_version()?).await?;
+    app.cms().auth().keys().revoke(&ctx, &project, &id, expected.expected()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -84,7 +84,6 @@ async fn rotate(
     expected: Preconditions,
     OptionalJson(rotate): OptionalJson<RotateKey>,
 ) -> Answer<impl IntoResponse> {
-    let key =
-        app.cms().auth().keys().rotate(&ctx, &project, &id, rotate, expected.expected_version()?).await?;
+    let key = app.cms().auth().keys().rotate(&ctx, &project, &id, rotate, expected.expected()?).await?;
     Ok(tagged(key.about.version, key))
 }

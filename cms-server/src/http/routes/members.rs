@@ -12,9 +12,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
-use crate::http::extract::{Json, Params, Segments};
+use crate::http::extract::{Json, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::made;
+use crate::http::routes::describe::IfMatch;
 use crate::http::state::AppState;
 
 /// The routes of members.
@@ -35,26 +36,29 @@ async fn list(
 }
 
 /// Gives a user a role in the project.
-#[utoipa::path(put, path = "/projects/{project}/members/{user}", tag = "members", request_body = PutMember,
+#[utoipa::path(put, path = "/projects/{project}/members/{user}", tag = "members", params(IfMatch), request_body = PutMember,
     responses((status = 200, description = "The member", body = Member), (status = 201, description = "The new member", body = Member)))]
 async fn put(
     State(app): State<AppState>,
     Caller(ctx): Caller,
     Segments((project, user)): Segments<(ProjectId, UserId)>,
+    expected: Preconditions,
     Json(put): Json<PutMember>,
 ) -> Answer<impl IntoResponse> {
-    let (member, created) = app.cms().members().put(&ctx, &project, &user, put).await?;
+    let expected = expected.expected()?;
+    let (member, created) = app.cms().members().put(&ctx, &project, &user, put, expected).await?;
     Ok((made(created), Json(member)))
 }
 
 /// Takes a user's role in the project away.
-#[utoipa::path(delete, path = "/projects/{project}/members/{user}", tag = "members",
+#[utoipa::path(delete, path = "/projects/{project}/members/{user}", tag = "members", params(IfMatch),
     responses((status = 204, description = "The user is no member any more")))]
 async fn remove(
     State(app): State<AppState>,
     Caller(ctx): Caller,
     Segments((project, user)): Segments<(ProjectId, UserId)>,
+    expected: Preconditions,
 ) -> Answer<StatusCode> {
-    app.cms().members().delete(&ctx, &project, &user).await?;
+    app.cms().members().delete(&ctx, &project, &user, expected.expected()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -29,7 +29,7 @@ use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::options::Options;
-use super::problem::{ProblemDetails, ProblemPlace};
+use super::problem::{OpaError, ProblemDetails, ProblemPlace};
 use super::state::AppState;
 
 /// The route table, with its description.
@@ -42,7 +42,7 @@ pub(crate) fn table(options: &Options) -> (axum::Router<AppState>, OpenApi) {
     let components = description.components.get_or_insert_default();
     components.schemas.insert(ProblemDetails::name().into_owned(), ProblemDetails::schema());
     components.schemas.insert(ProblemPlace::name().into_owned(), ProblemPlace::schema());
-    components.schemas.insert(opa::OpaError::name().into_owned(), opa::OpaError::schema());
+    components.schemas.insert(OpaError::name().into_owned(), OpaError::schema());
     (router, describe::describe(description))
 }
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The data part of OPA's REST API on an environment's active release, in OPA's own shapes
 //! (<https://www.openpolicyagent.org/docs/rest-api>): 200 without `result` for what is undefined,
-//! unknown parameters ignored, a body with `GET` ignored.
+//! unknown parameters ignored, a body with `GET` ignored. Errors take OPA's form in the front layer.
 
 use axum::extract::{FromRequestParts, RawPathParams, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use cms_core::decisions::{Evaluated, query_path};
 use cms_core::ids::{EnvironmentId, ProjectId};
-use cms_core::{Error, RequestContext};
+use cms_core::{Error, ErrorKind, RequestContext};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -19,8 +19,9 @@ use utoipa_axum::routes;
 
 use crate::http::caller::{Caller, Stranger};
 use crate::http::extract::{AnyJsonText, Json};
-use crate::http::problem::Problem;
+use crate::http::problem::{Answer, Problem, UNDEFINED_DOCUMENT};
 use crate::http::reply::json;
+use crate::http::routes::missing::missing;
 use crate::http::state::AppState;
 
 /// The routes of OPA's API.
@@ -31,6 +32,10 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(health))
         .route("/opa/{project}/{environment}/v1/data", get(data_get).post(data_post))
         .route("/opa/{project}/{environment}/v1/data/", get(data_get).post(data_post))
+        .route("/opa", any(missing))
+        .route("/opa/{project}", any(missing))
+        .route("/opa/{project}/{environment}", any(missing))
+        .route("/opa/{project}/{environment}/{*path}", any(missing))
 }
 
 /// Which document is asked for, and the caller.
@@ -77,15 +82,6 @@ pub(crate) struct OpaWarning {
     message: &'static str,
 }
 
-/// An error in OPA's shape.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct OpaError {
-    /// A stable word of OPA's.
-    code: &'static str,
-    /// What happened.
-    message: String,
-}
-
 /// The body of a question.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct DataQuestion<'a> {
@@ -96,9 +92,9 @@ pub(crate) struct DataQuestion<'a> {
 }
 
 impl FromRequestParts<AppState> for Ask {
-    type Rejection = OpaRefusal;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, OpaRefusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let Caller(ctx) = Caller::from_request_parts(parts, state).await?;
         let params = RawPathParams::from_request_parts(parts, state)
             .await
@@ -122,7 +118,7 @@ impl FromRequestParts<AppState> for Ask {
         ("pretty" = Option<bool>, Query, description = "Whether the answer is indented"),
         ("provenance" = Option<bool>, Query, description = "Whether the answer names its release")),
     responses((status = 200, description = "The document", body = DataAnswer)))]
-async fn data_get(State(app): State<AppState>, ask: Ask) -> Result<Response, OpaRefusal> {
+async fn data_get(State(app): State<AppState>, ask: Ask) -> Answer<Response> {
     let input = ask.options.input.clone();
     ask.answer(&app, input.as_deref(), None).await
 }
@@ -135,9 +131,8 @@ async fn data_get(State(app): State<AppState>, ask: Ask) -> Result<Response, Opa
 async fn data_post(
     State(app): State<AppState>,
     ask: Ask,
-    body: Result<AnyJsonText, Problem>,
-) -> Result<Response, OpaRefusal> {
-    let AnyJsonText(body) = body?;
+    AnyJsonText(body): AnyJsonText,
+) -> Answer<Response> {
     if body.is_blank() {
         return ask.answer(&app, None, None).await;
     }
@@ -149,22 +144,22 @@ async fn data_post(
 /// Reads a document for the input that the body is; the answer is the document itself.
 #[utoipa::path(post, path = "/opa/{project}/{environment}/v0/data/{*path}", tag = "opa", request_body = Option<serde_json::Value>,
     responses((status = 200, description = "The document", body = serde_json::Value)))]
-async fn data_v0(
-    State(app): State<AppState>,
-    ask: Ask,
-    body: Result<AnyJsonText, Problem>,
-) -> Result<Response, OpaRefusal> {
-    let AnyJsonText(body) = body?;
+async fn data_v0(State(app): State<AppState>, ask: Ask, AnyJsonText(body): AnyJsonText) -> Answer<Response> {
     let input = if body.is_blank() { None } else { Some(body.parse::<&RawValue>()?) };
     match ask.evaluate(&app, input.map(RawValue::get)).await?.result {
         Some(result) => Ok(json(result.get().to_owned())),
-        None => Err(OpaRefusal::undefined(&ask.path)),
+        None => Err(undefined(&ask.path).into()),
     }
+}
+
+fn undefined(path: &str) -> Error {
+    Error::new(ErrorKind::NotFound, UNDEFINED_DOCUMENT, format!("the document `{path}` is undefined"))
 }
 
 /// Tells that the surface answers.
 #[utoipa::path(get, path = "/opa/{project}/{environment}/health", tag = "opa", security(()),
-    responses((status = 200, description = "It does", body = serde_json::Value)))]
+    responses((status = 200, description = "It does", body = serde_json::Value),
+        (status = 503, description = "It does not: the store or the seal", body = serde_json::Value)))]
 async fn health(State(app): State<AppState>, _asked: Stranger) -> Response {
     let health = app.cms().health().await;
     if health.store_error.is_none() && !health.sealed {
@@ -191,7 +186,7 @@ impl Ask {
         app: &AppState,
         input: Option<&str>,
         warning: Option<OpaWarning>,
-    ) -> Result<Response, OpaRefusal> {
+    ) -> Answer<Response> {
         let evaluated = self.evaluate(app, input).await?;
         let provenance = self.options.provenance.then(
             || serde_json::json!({"bundles": {self.environment.as_str(): {"revision": &*evaluated.release}}}),
@@ -247,49 +242,6 @@ fn decode(value: &str) -> String {
         rest = tail;
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// A refusal in OPA's shape.
-#[derive(Debug)]
-pub(crate) struct OpaRefusal {
-    problem: Problem,
-    code: &'static str,
-}
-
-impl OpaRefusal {
-    fn undefined(path: &str) -> Self {
-        let error = Error::not_found(format!("the document `{path}`"));
-        Self { problem: error.into(), code: "undefined_document" }
-    }
-}
-
-impl From<Error> for OpaRefusal {
-    fn from(error: Error) -> Self {
-        Problem::from(error).into()
-    }
-}
-
-impl From<Problem> for OpaRefusal {
-    fn from(problem: Problem) -> Self {
-        let code = match problem.status().as_u16() {
-            401 | 403 => "unauthorized",
-            404 => "resource_not_found",
-            400..=499 => "invalid_parameter",
-            _ => "internal_error",
-        };
-        Self { problem, code }
-    }
-}
-
-impl IntoResponse for OpaRefusal {
-    fn into_response(self) -> Response {
-        let body = OpaError { code: self.code, message: self.problem.error().message().to_owned() };
-        let mut response = Json(body).into_response();
-        *response.status_mut() = self.problem.status();
-        self.problem.write_headers(response.headers_mut());
-        tracing::debug!(code = self.problem.error().code(), "a request of OPA's form was refused");
-        response
-    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::http::caller::Caller;
 use crate::http::extract::{Json, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::tagged;
-use crate::http::routes::describe::IfMatch;
+use crate::http::routes::describe::{IfMatch, IfNoneMatch};
 use crate::http::state::AppState;
 
 /// The routes of projects themselves.
@@ -47,7 +47,7 @@ async fn list(
 }
 
 /// Reads a project.
-#[utoipa::path(get, path = "/projects/{project}", tag = "projects",
+#[utoipa::path(get, path = "/projects/{project}", tag = "projects", params(IfNoneMatch),
     responses((status = 200, description = "The project", body = Project)))]
 async fn read(
     State(app): State<AppState>,
@@ -73,12 +73,13 @@ async fn change(
 }
 
 /// Offboards a project: keys are revoked, its data key is destroyed, its audit trail stays.
-#[utoipa::path(delete, path = "/projects/{project}", tag = "projects",
+#[utoipa::path(delete, path = "/projects/{project}", tag = "projects", params(IfMatch),
     responses((status = 200, description = "What was revoked and destroyed", body = OffboardedProject)))]
 async fn remove(
     State(app): State<AppState>,
     Caller(ctx): Caller,
     Segments((project,)): Segments<(ProjectId,)>,
+    expected: Preconditions,
 ) -> Answer<Json<OffboardedProject>> {
-    Ok(Json(app.cms().projects().delete(&ctx, &project).await?))
+    Ok(Json(app.cms().projects().delete(&ctx, &project, expected.expected()?).await?))
 }

@@ -35,8 +35,3 @@ pub(crate) struct VersionQuery {
     #[param(minimum = 1)]
     pub(crate) version: Option<u64>,
 }
-
-/// No parameter at all.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NoQuery {}

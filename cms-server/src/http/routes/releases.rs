@@ -16,6 +16,7 @@ use crate::http::caller::Caller;
 use crate::http::extract::{ETag, Json, OptionalJson, Params, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::made;
+use crate::http::routes::describe::IfNoneMatch;
 use crate::http::state::AppState;
 
 /// The routes of releases.
@@ -61,7 +62,7 @@ async fn list(
 }
 
 /// Reads a release with its documents.
-#[utoipa::path(get, path = "/projects/{project}/releases/{id}", tag = "releases",
+#[utoipa::path(get, path = "/projects/{project}/releases/{id}", tag = "releases", params(IfNoneMatch),
     responses((status = 200, description = "The release", body = Release)))]
 async fn read(
     State(app): State<AppState>,

@@ -17,7 +17,7 @@ use crate::http::caller::Caller;
 use crate::http::extract::{Json, OptionalJson, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::{made, tagged};
-use crate::http::routes::describe::IfMatch;
+use crate::http::routes::describe::{IfMatch, IfNoneMatch};
 use crate::http::routes::queries::{ListQuery, VersionQuery};
 use crate::http::state::AppState;
 
@@ -59,12 +59,12 @@ async fn put(
     expected: Preconditions,
     Json(put): Json<PutSecret>,
 ) -> Answer<impl IntoResponse> {
-    let written = app.cms().secrets().put(&ctx, &project, &path, put, expected.expected_version()?).await?;
+    let written = app.cms().secrets().put(&ctx, &project, &path, put, expected.expected()?).await?;
     Ok((made(written.created), tagged(written.secret.version, written.secret)))
 }
 
 /// Reads a secret with its values masked.
-#[utoipa::path(get, path = "/projects/{project}/secrets/{*path}", tag = "secrets", params(VersionQuery),
+#[utoipa::path(get, path = "/projects/{project}/secrets/{*path}", tag = "secrets", params(VersionQuery, IfNoneMatch),
     responses((status = 200, description = "The secret, masked", body = MaskedSecret)))]
 async fn read(
     State(app): State<AppState>,
@@ -86,7 +86,7 @@ async fn delete(
     expected: Preconditions,
     OptionalJson(choose): OptionalJson<ChooseVersions>,
 ) -> Answer<Json<ChangedVersions>> {
-    let expected = expected.expected_version()?;
+    let expected = expected.expected()?;
     Ok(Json(app.cms().secrets().delete(&ctx, &project, &path, choose.versions, expected).await?))
 }
 
@@ -125,7 +125,7 @@ async fn undelete(
     expected: Preconditions,
     OptionalJson(choose): OptionalJson<ChooseVersions>,
 ) -> Answer<Json<ChangedVersions>> {
-    let expected = expected.expected_version()?;
+    let expected = expected.expected()?;
     Ok(Json(app.cms().secrets().undelete(&ctx, &project, &path, choose.versions, expected).await?))
 }
 
@@ -140,7 +140,7 @@ async fn destroy(
     expected: Preconditions,
     Json(destroy): Json<DestroyVersions>,
 ) -> Answer<Json<ChangedVersions>> {
-    let expected = expected.expected_version()?;
+    let expected = expected.expected()?;
     Ok(Json(app.cms().secrets().destroy(&ctx, &project, &path, destroy.versions, expected).await?))
 }
 
@@ -155,7 +155,6 @@ async fn rotate(
     expected: Preconditions,
     OptionalJson(rotate): OptionalJson<RotateSecret>,
 ) -> Answer<impl IntoResponse> {
-    let written =
-        app.cms().secrets().rotate(&ctx, &project, &path, rotate, expected.expected_version()?).await?;
+    let written = app.cms().secrets().rotate(&ctx, &project, &path, rotate, expected.expected()?).await?;
     Ok(tagged(written.secret.version, written.secret))
 }

@@ -15,7 +15,7 @@ use crate::http::caller::Caller;
 use crate::http::extract::{Json, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::tagged;
-use crate::http::routes::describe::IfMatch;
+use crate::http::routes::describe::{IfMatch, IfNoneMatch};
 use crate::http::state::AppState;
 
 /// The routes under `/users`.
@@ -50,7 +50,8 @@ async fn list(
 }
 
 /// Reads a user.
-#[utoipa::path(get, path = "/users/{user}", tag = "users", responses((status = 200, description = "The user", body = User)))]
+#[utoipa::path(get, path = "/users/{user}", tag = "users", params(IfNoneMatch),
+    responses((status = 200, description = "The user", body = User)))]
 async fn read(
     State(app): State<AppState>,
     Caller(ctx): Caller,
@@ -70,7 +71,7 @@ async fn change(
     expected: Preconditions,
     Json(patch): Json<PatchUser>,
 ) -> Answer<impl IntoResponse> {
-    let user = app.cms().auth().users().patch(&ctx, &user, patch, expected.expected_version()?).await?;
+    let user = app.cms().auth().users().patch(&ctx, &user, patch, expected.expected()?).await?;
     Ok(tagged(user.version, user))
 }
 
@@ -83,19 +84,20 @@ async fn remove(
     Segments((user,)): Segments<(UserId,)>,
     expected: Preconditions,
 ) -> Answer<StatusCode> {
-    app.cms().auth().users().delete(&ctx, &user, expected.expected_version()?).await?;
+    app.cms().auth().users().delete(&ctx, &user, expected.expected()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Sets a password. Every session of the user ends.
-#[utoipa::path(put, path = "/users/{user}/password", tag = "users", request_body = SetPassword,
+#[utoipa::path(put, path = "/users/{user}/password", tag = "users", params(IfMatch), request_body = SetPassword,
     responses((status = 204, description = "The password is set")))]
 async fn set_password(
     State(app): State<AppState>,
     Caller(ctx): Caller,
     Segments((user,)): Segments<(UserId,)>,
+    expected: Preconditions,
     Json(set): Json<SetPassword>,
 ) -> Answer<StatusCode> {
-    app.cms().auth().users().set_password(&ctx, &user, set).await?;
+    app.cms().auth().users().set_password(&ctx, &user, set, expected.expected()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
