@@ -27,6 +27,13 @@ impl<T: Zeroize> Sensitive<T> {
     }
 }
 
+impl Sensitive<String> {
+    /// Compares with a text that somebody presents, in a time that tells nothing but the length.
+    pub fn is(&self, presented: &str) -> bool {
+        aws_lc_rs::constant_time::verify_slices_are_equal(self.0.as_bytes(), presented.as_bytes()).is_ok()
+    }
+}
+
 impl<T: Zeroize + Clone> Clone for Sensitive<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
@@ -54,5 +61,6 @@ mod tests {
         let secret = Sensitive::new(String::from("sk-live-123"));
         assert_eq!(format!("{secret:?}"), "[redacted]");
         assert_eq!(secret.expose(), "sk-live-123");
+        assert!(secret.is("sk-live-123") && !secret.is("sk-live-124") && !secret.is(""));
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cms_core::crypto::KeySource;
+use cms_core::sensitive::Sensitive;
 use ipnet::IpNet;
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -141,6 +142,10 @@ pub struct LimitSettings {
 pub struct ProxySettings {
     /// The networks whose `X-Forwarded-…` headers are believed.
     pub trusted: Vec<String>,
+    /// Whether a request from this machine without a mark of a proxy is its operator's, who may unseal
+    /// and read metrics; true if not given. Write `false` behind a proxy on this machine that adds no
+    /// header.
+    pub local_operator: Option<bool>,
 }
 
 /// Metrics.
@@ -149,6 +154,8 @@ pub struct ProxySettings {
 pub struct MetricsSettings {
     /// Whether `/metrics` needs no credential from anywhere.
     pub public: bool,
+    /// A file with a bearer token that reads `/metrics` and nothing else.
+    pub token_file: Option<PathBuf>,
 }
 
 /// What is served beside the API.
@@ -195,6 +202,9 @@ pub const DEFAULT_LISTEN: &str = "127.0.0.1:7080";
 /// How many connections are open at once when nothing is said.
 const DEFAULT_CONNECTIONS: usize = 20_000;
 
+/// The shortest token for metrics.
+const MIN_TOKEN_BYTES: usize = 16;
+
 /// What a variable's text is turned into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -227,7 +237,9 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("limits", "caller_per_minute", Form::Number),
     ("limits", "stranger_per_minute", Form::Number),
     ("proxy", "trusted", Form::List),
+    ("proxy", "local_operator", Form::Truth),
     ("metrics", "public", Form::Truth),
+    ("metrics", "token_file", Form::Text),
     ("surfaces", "opa", Form::Truth),
     ("surfaces", "docs", Form::Truth),
 ];
@@ -301,7 +313,9 @@ impl Settings {
         options.caller_per_minute = limits.caller_per_minute;
         options.stranger_per_minute = limits.stranger_per_minute.unwrap_or(options.stranger_per_minute);
         options.trusted_proxies = self.proxy.networks()?;
+        options.local_operator = self.proxy.local_operator.unwrap_or(true);
         options.public_metrics = self.metrics.public;
+        options.metrics_token = self.metrics.token()?;
         options.strict_transport = self.tls.cert.is_some();
         options.opa = self.surfaces.opa;
         options.docs = self.surfaces.docs;
@@ -346,6 +360,25 @@ impl ProxySettings {
             parsed.ok_or_else(|| wrong("proxy.trusted", text, "a list of networks such as `10.0.0.0/8`"))
         };
         self.trusted.iter().map(network).collect()
+    }
+}
+
+impl MetricsSettings {
+    fn token(&self) -> Result<Option<Sensitive<String>>, SettingsError> {
+        let Some(path) = &self.token_file else { return Ok(None) };
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path).map(Sensitive::new).map_err(|error| {
+            SettingsError(format!("`metrics.token_file` is `{shown}`, which cannot be read: {error}"))
+        })?;
+        let token = text.expose().trim();
+        if token.len() < MIN_TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(wrong(
+                "metrics.token_file",
+                &shown,
+                "a file with one line of 16 printable characters or more, such as `openssl rand -hex 32` writes",
+            ));
+        }
+        Ok(Some(Sensitive::new(token.to_owned())))
     }
 }
 

@@ -69,3 +69,17 @@ fn errors_name_the_key_and_what_to_write() {
     assert!(check(&format!("{LEAST}[proxy]\ntrusted = [\"all\"]")).contains("proxy.trusted"));
     assert!(check(&format!("{LEAST}[log]\nfilter = \"a=b=c\"")).contains("log.filter"));
 }
+
+#[test]
+fn the_token_for_metrics_comes_from_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("token");
+    let text = format!("{LEAST}[metrics]\ntoken_file = \"{}\"", path.display());
+    let check = || load(&text, &[]).unwrap().check();
+    assert!(check().unwrap_err().to_string().contains("metrics.token_file"));
+    std::fs::write(&path, "short\n").unwrap();
+    assert!(check().unwrap_err().to_string().contains("16 printable"));
+    std::fs::write(&path, "a-token-for-prometheus\n").unwrap();
+    let options = check().unwrap().options;
+    assert!(options.metrics_token.unwrap().is("a-token-for-prometheus") && options.local_operator);
+}

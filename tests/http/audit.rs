@@ -129,3 +129,70 @@ fn failed_logins_are_on_the_trail_without_what_was_typed() {
         assert!(!all.contains("not-my-password") && !all.contains("hunter2"), "{all}");
     });
 }
+
+#[test]
+fn the_trail_is_followed_without_gaps_or_repetitions() {
+    served(async |it| {
+        it.empty_project("p").await;
+        let begin = it.root().get("audit?after=latest").await.is(200);
+        assert!(begin["items"].as_array().unwrap().is_empty(), "{begin}");
+        let mut cursor = begin["next_cursor"].as_str().unwrap().to_owned();
+        // Many writers, so that several chains are written to at the same time.
+        let writers: Vec<_> = (0..8)
+            .map(|writer| {
+                let root = it.root();
+                tokio::spawn(async move {
+                    for at in 0..25 {
+                        let path = format!("projects/p/secrets/w{writer}/s{at}");
+                        root.put(&path, json!({"data": {"v": at}})).await.is(201);
+                    }
+                })
+            })
+            .collect();
+        let mut seen = Vec::new();
+        while seen.len() < 200 {
+            let asked = format!("audit?after=latest&action=secret:write&limit=7&cursor={cursor}");
+            let page = it.root().get(&asked).await.is(200);
+            seen.extend(page["items"].as_array().unwrap().iter().map(|record| record["id"].to_string()));
+            cursor = page["next_cursor"].as_str().unwrap().to_owned();
+        }
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        let mut ids = seen.clone();
+        ids.sort();
+        ids.dedup();
+        assert_eq!((ids.len(), seen.len()), (200, 200));
+        let asked = format!("audit?after=latest&action=secret:write&cursor={cursor}");
+        assert!(it.root().get(&asked).await.is(200)["items"].as_array().unwrap().is_empty());
+
+        // By the id of a record: exactly what was seen after it, in the same order.
+        let from = seen[49].trim_matches('"');
+        let page = it.root().get(&format!("audit?after={from}&action=secret:write&limit=200")).await.is(200);
+        let after: Vec<String> =
+            page["items"].as_array().unwrap().iter().map(|record| record["id"].to_string()).collect();
+        assert_eq!(after, seen[50..]);
+        for wrong in
+            ["after=yesterday", "after=00000000-0000-7000-8000-000000000000", "after=latest&cursor=x"]
+        {
+            it.root().get(&format!("audit?{wrong}")).await.is(400);
+        }
+    });
+}
+
+#[test]
+fn whoever_follows_sees_their_own_project_only() {
+    served(async |it| {
+        it.empty_project("p").await;
+        it.empty_project("q").await;
+        let key = it.holder(&it.key("p", json!(["audit:read"])).await);
+        let begin = key.get("audit?after=latest").await.is(200);
+        it.root().put("projects/q/data/x", json!({})).await.is(201);
+        it.root().put("projects/p/data/x", json!({})).await.is(201);
+        let cursor = begin["next_cursor"].as_str().unwrap();
+        let page = key.get(&format!("audit?after=latest&cursor={cursor}")).await.is(200);
+        let items = page["items"].as_array().unwrap();
+        assert!(!items.is_empty() && items.iter().all(|record| record["project"] == "p"), "{page}");
+        it.user("olaf", None).await.get("audit?after=latest").await.is(403);
+    });
+}

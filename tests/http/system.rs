@@ -198,3 +198,53 @@ fn parts_of_the_surface_can_be_left_out() {
         it.nobody().get("openapi.json").await.is(200);
     });
 }
+
+#[test]
+fn what_came_through_a_proxy_is_not_the_operator_s() {
+    served(async |it| {
+        it.root().post("system/seal", json!(null)).await.is(204);
+        for (mark, value) in [
+            ("forwarded", "for=127.0.0.1"),
+            ("x-forwarded-for", "127.0.0.1"),
+            ("via", "1.1 gateway"),
+            ("x-real-ip", "127.0.0.1"),
+            ("x-forwarded-proto", "https"),
+        ] {
+            let behind = it.nobody().with(mark, value);
+            behind.post("system/unseal", json!(null)).await.problem(403, "denied");
+            assert!([401, 423].contains(&behind.get("/metrics").await.status), "{mark}");
+        }
+        it.nobody().post("system/unseal", json!(null)).await.is(204);
+        assert_eq!(it.root().with("via", "1.1 gateway").get("/metrics").await.status, 200);
+    });
+}
+
+#[test]
+fn behind_a_trusted_proxy_the_client_must_be_local() {
+    let mut options = Options::default();
+    options.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    served_with(options, async |it| {
+        let from = |address: &str| it.nobody().with("x-forwarded-for", address);
+        assert_eq!(it.nobody().get("/metrics").await.status, 401, "the proxy does not say for whom it asks");
+        assert_eq!(from("192.0.2.7").get("/metrics").await.status, 401);
+        assert_eq!(from("127.0.0.1, 192.0.2.7").get("/metrics").await.status, 401);
+        assert_eq!(from("127.0.0.1").get("/metrics").await.status, 200);
+        from("192.0.2.7").post("system/unseal", json!(null)).await.problem(403, "denied");
+    });
+}
+
+#[test]
+fn metrics_can_be_kept_for_a_token() {
+    let mut options = Options::default();
+    options.local_operator = false;
+    options.metrics_token = Some(String::from("a-token-for-prometheus").into());
+    served_with(options, async |it| {
+        it.nobody().get("/metrics").await.problem(401, "unauthenticated");
+        it.nobody().post("system/unseal", json!(null)).await.problem(403, "denied");
+        let scraper = it.holder("a-token-for-prometheus");
+        assert_eq!(scraper.get("/metrics").await.status, 200);
+        scraper.get("projects").await.problem(401, "unauthenticated");
+        it.holder("a-token-for-prometheu5").get("/metrics").await.problem(401, "unauthenticated");
+        assert_eq!(it.root().get("/metrics").await.status, 200);
+    });
+}

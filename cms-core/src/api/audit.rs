@@ -92,7 +92,7 @@ pub struct Record {
     pub hash: String,
 }
 
-/// Which records are asked for, newest first. What is left out does not restrict.
+/// Which records are asked for, newest first unless `after` is given. What is left out does not restrict.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -113,6 +113,10 @@ pub struct AuditQuery {
     /// Only before this time.
     #[param(value_type = Option<String>, format = DateTime)]
     pub to: Option<Timestamp>,
+    /// Only what was committed after the record with this id, or after `latest`, the last one there is;
+    /// then oldest first, in the order of commits. This list has no end: `next_cursor` is always given,
+    /// and asked with again (beside the same `after`) it answers what has come since.
+    pub after: Option<String>,
     /// How many records, 1 to 200; 50 if not given.
     #[param(minimum = 1, maximum = 200)]
     pub limit: Option<usize>,

@@ -229,7 +229,7 @@ impl Stamp {
         Self((u128::from(u64::try_from(millis).unwrap_or(0)) & 0xffff_ffff_ffff) << 80)
     }
 
-    fn millis(self) -> i64 {
+    pub(super) fn millis(self) -> i64 {
         i64::try_from(self.0 >> 80).unwrap_or(i64::MAX)
     }
 }

@@ -7,6 +7,7 @@
 use super::draft::NewRecord;
 use super::export::{Export, export};
 use super::query::{Filter, list};
+use super::since::since;
 use super::verify::{Progress, verify};
 use crate::api::audit::{AuditQuery, AuditVerification, Record};
 use crate::api::{Page, PageQuery};
@@ -27,11 +28,13 @@ impl AuditLog {
         Self { kit }
     }
 
-    /// Lists records, newest first. Those who may read one project's trail only must name it; an API
-    /// key means its own project.
+    /// Lists records: newest first, or with `after` what was recorded since, in the order in which it was
+    /// committed. Those who may read one project's trail only must name it; an API key means its own
+    /// project.
     ///
     /// # Errors
-    /// `Denied` or `NotFound` if the caller may not read that trail; `Invalid` for a bad filter.
+    /// `Denied` or `NotFound` if the caller may not read that trail; `Invalid` for a bad filter;
+    /// `Conflict` with the code `compacted` if `after` is too old to go on from.
     pub async fn list(&self, ctx: &RequestContext, query: &AuditQuery) -> Result<Page<Record>> {
         let mut filter = Filter::new(query)?;
         if let (None, PrincipalKind::Key { project, .. }) = (&filter.project, &ctx.principal.kind) {
@@ -43,7 +46,10 @@ impl AuditLog {
         };
         self.kit.authorize(ctx, Action::AuditRead, target).await?;
         let page = PageQuery { limit: query.limit, cursor: query.cursor.clone() };
-        list(&self.kit.db, &filter, &page).await
+        match &query.after {
+            Some(after) => since(&self.kit.db, &filter, after, &page).await,
+            None => list(&self.kit.db, &filter, &page).await,
+        }
     }
 
     /// Verifies every chain of the installation, from the first record to the head.

@@ -15,6 +15,7 @@ mod lanes;
 mod log;
 pub mod offline;
 mod query;
+mod since;
 pub mod sink;
 mod trail;
 mod verify;

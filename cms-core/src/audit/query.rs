@@ -4,6 +4,8 @@
 //! There is no index: a page looks at a bounded number of records and answers what it has found,
 //! with a cursor to go on from.
 
+use std::fmt;
+
 use super::chain::{SEGMENTS, Stamp, parse_record};
 use super::lanes::MAX_AHEAD;
 use super::verify::lines;
@@ -15,11 +17,11 @@ use crate::ids::ProjectId;
 use crate::store::{Db, Range};
 
 /// How many records one page looks at.
-const MAX_EXAMINED: usize = 20_000;
+pub(super) const MAX_EXAMINED: usize = 20_000;
 /// How many segments are read at a time.
-const SEGMENTS_READ: usize = 64;
+pub(super) const SEGMENTS_READ: usize = 64;
 /// Within a segment, ids may be later than its name by so many milliseconds.
-const SEGMENT_SPAN: i64 = 1_000;
+pub(super) const SEGMENT_SPAN: i64 = 1_000;
 /// What a filter may hold at most, in bytes.
 const MAX_FILTER_BYTES: usize = 2_048;
 
@@ -85,21 +87,27 @@ impl Filter {
     }
 }
 
-/// Where a page ended: behind the record at this place, seen from the end of the trail.
+/// Where a page ended: at the record in this segment at this place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Cursor {
-    segment: String,
-    place: usize,
+pub(super) struct Cursor {
+    pub(super) segment: String,
+    pub(super) place: usize,
 }
 
 impl Cursor {
-    fn parse(text: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str) -> Result<Self> {
         let parse = || {
             let (segment, place) = text.split_once(':')?;
             uuid::Uuid::try_parse(segment).ok()?;
             Some(Self { segment: segment.to_owned(), place: place.parse().ok()? })
         };
         parse().ok_or_else(|| Error::invalid("`cursor` is not one that this list has answered"))
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.segment, self.place)
     }
 }
 
@@ -128,7 +136,8 @@ pub(super) async fn list(db: &Db, filter: &Filter, page: &PageQuery) -> Result<P
                     Err(error) => tracing::error!(segment, place, %error, "an audit record cannot be read"),
                 }
                 if found.len() == limit || examined == MAX_EXAMINED {
-                    return Ok(Page::new(found, Some(&format!("{segment}:{place}"))));
+                    let last = Cursor { segment: segment.to_owned(), place };
+                    return Ok(Page::new(found, Some(&last.to_string())));
                 }
             }
         }

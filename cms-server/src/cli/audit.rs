@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `cms audit`: reading, following, verifying and exporting the audit trail.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -61,10 +60,8 @@ const EXPORT_VERDICT: &[Column] = &[
     ("detail", "broken_at/detail"),
 ];
 
-/// How many ids of shown records `tail` remembers: several pages of the server.
-const REMEMBERED: usize = 4096;
-/// How far back `tail` looks again: records of other nodes may arrive with a little delay.
-const OVERLAP: Duration = Duration::from_secs(5);
+/// How many records `tail` asks for at a time.
+const PAGE: u16 = 200;
 
 /// Read, follow, verify and export the audit trail
 #[derive(Args)]
@@ -224,45 +221,63 @@ impl Filter {
 
 async fn tail(args: Tail, app: &App) -> Result<(), Failure> {
     let client = app.client()?;
-    let first = args.filter.call(app, &args.project).query("limit", Some(args.lines));
-    let mut follower = Follower::default();
-    let mut newest = follower.fresh(records(&client.call(first).await?.value)?);
-    loop {
-        for record in &newest {
-            app.out.text(&line(record, app.out.format)?)?;
-        }
-        if !args.follow {
-            return Ok(());
-        }
+    let call = args.filter.call(app, &args.project);
+    // Before the first look, so that nothing falls between it and what follows.
+    let mut place = if args.follow { Some(Place::latest(&client, &call).await?) } else { None };
+    let mut first = records(&client.call(call.clone().query("limit", Some(args.lines))).await?.value)?;
+    first.reverse();
+    show(app, &first)?;
+    while let Some(at) = &mut place {
         tokio::time::sleep(args.interval).await;
-        newest = next(&args, app, &client, &mut follower).await?;
+        let mut news = at.advance(app, &client, &call).await?;
+        // Shown by the first look already.
+        news.retain(|record| !first.iter().any(|shown| shown.get("id") == record.get("id")));
+        show(app, &news)?;
     }
+    Ok(())
 }
 
-async fn next(
-    args: &Tail,
-    app: &App,
-    client: &Client,
-    follower: &mut Follower,
-) -> Result<Vec<Value>, Failure> {
-    let from = follower.from().or_else(|| args.filter.from.clone());
-    let filter = Filter { from, since: None, ..args.filter.clone() };
-    let call = filter.call(app, &args.project).query("limit", Some(200));
-    let mut found = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let answer = match client.call(call.clone().query("cursor", cursor.as_ref())).await {
-            // A restart of the server does not end the watch; what it missed is fetched later.
-            Err(failure) if failure.exit == Exit::Unavailable => {
-                app.out.say(&format!("{failure}; trying again"));
-                return Ok(Vec::new());
+fn show(app: &App, records: &[Value]) -> Result<(), Failure> {
+    records.iter().try_for_each(|record| app.out.text(&line(record, app.out.format)?))
+}
+
+/// Where a followed trail was read to.
+struct Place(String);
+
+impl Place {
+    /// The end of the trail.
+    async fn latest(client: &Client, call: &Call) -> Result<Self, Failure> {
+        let page = client.call(call.clone().query("after", Some("latest"))).await?.value;
+        Self::behind(&page)
+    }
+
+    fn behind(page: &Value) -> Result<Self, Failure> {
+        let cursor = page.get("next_cursor").and_then(Value::as_str);
+        cursor.map(|text| Self(text.to_owned())).ok_or_else(|| {
+            Failure::error("the server does not say where its trail ends; it may be too old to be followed")
+        })
+    }
+
+    /// Reads what has come, oldest first.
+    async fn advance(&mut self, app: &App, client: &Client, call: &Call) -> Result<Vec<Value>, Failure> {
+        let mut found = Vec::new();
+        loop {
+            let call = call.clone().query("after", Some("latest")).query("limit", Some(PAGE));
+            let page = match client.call(call.query("cursor", Some(&self.0))).await {
+                // A restart of the server does not end the watch; what it missed is fetched later.
+                Err(failure) if failure.exit == Exit::Unavailable => {
+                    app.out.say(&format!("{failure}; trying again"));
+                    return Ok(found);
+                }
+                answer => answer?.value,
+            };
+            let news = records(&page)?;
+            let is_all = news.len() < usize::from(PAGE);
+            found.extend(news);
+            *self = Self::behind(&page)?;
+            if is_all {
+                return Ok(found);
             }
-            answer => answer?,
-        };
-        found.extend(records(&answer.value)?);
-        cursor = answer.value.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
-        if cursor.is_none() {
-            return Ok(follower.fresh(found));
         }
     }
 }
@@ -288,72 +303,17 @@ fn before(time: Timestamp, span: Duration) -> Timestamp {
     Timestamp::from_millis(time.as_millis().saturating_sub(millis))
 }
 
-/// Remembers what was shown, so that looking again with an overlap repeats nothing.
-#[derive(Default)]
-struct Follower {
-    shown: BTreeSet<String>,
-    order: VecDeque<String>,
-    latest: Option<Timestamp>,
-}
-
-impl Follower {
-    /// Takes records, newest first, and gives those that are new, oldest first.
-    fn fresh(&mut self, mut records: Vec<Value>) -> Vec<Value> {
-        records.retain(|record| self.remember(record));
-        records.reverse();
-        records
-    }
-
-    /// Tells from when on to look again.
-    fn from(&self) -> Option<String> {
-        Some(before(self.latest?, OVERLAP).to_string())
-    }
-
-    fn remember(&mut self, record: &Value) -> bool {
-        let time = record.get("time").and_then(Value::as_str).and_then(Timestamp::parse);
-        self.latest = self.latest.max(time);
-        let id = record.get("id").map(ToString::to_string).unwrap_or_else(|| record.to_string());
-        let new = self.shown.insert(id.clone());
-        if new {
-            self.order.push_back(id);
-        }
-        if self.order.len() > REMEMBERED {
-            self.order.pop_front().map(|oldest| self.shown.remove(&oldest));
-        }
-        new
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn record(id: u32, time: &str) -> Value {
-        json!({"id": id.to_string(), "time": time, "action": "secret:reveal"})
-    }
-
     #[test]
-    fn following_repeats_nothing_and_keeps_the_order() {
-        let mut follower = Follower::default();
-        let (a, b, c) = (
-            record(1, "2026-01-01T00:00:00Z"),
-            record(2, "2026-01-01T00:00:09Z"),
-            record(3, "2026-01-01T00:00:08Z"),
-        );
-        assert_eq!(follower.fresh(vec![b.clone(), a.clone()]), [a.clone(), b.clone()]);
-        assert_eq!(follower.from().as_deref(), Some("2026-01-01T00:00:04.000Z"));
-        assert_eq!(follower.fresh(vec![b, c.clone(), a]), [c], "a late record of another node still shows");
-    }
-
-    #[test]
-    fn memory_is_bounded() {
-        let mut follower = Follower::default();
-        for id in 0..10_000 {
-            follower.fresh(vec![record(id, "2026-01-01T00:00:00Z")]);
-        }
-        assert!(follower.shown.len() <= REMEMBERED && follower.order.len() <= REMEMBERED);
+    fn a_place_is_where_the_last_page_ended() {
+        let page = json!({"items": [], "next_cursor": "abc"});
+        assert_eq!(Place::behind(&page).unwrap().0, "abc");
+        assert!(Place::behind(&json!({"items": [], "next_cursor": null})).is_err());
     }
 
     #[test]

@@ -13,22 +13,24 @@ use ipnet::IpNet;
 pub(crate) struct Origin {
     /// The caller's address, if it is known.
     pub(crate) address: Option<IpAddr>,
-    /// Whether it comes from this machine and through no proxy.
+    /// Whether it comes from this machine itself.
     pub(crate) is_local: bool,
     /// Whether the peer is a trusted proxy, so that its `X-Forwarded-…` headers count.
     pub(crate) is_proxied: bool,
 }
 
-/// Finds the origin of a request.
+/// Finds the origin of a request. A request is local only if no proxy has touched it, or if a trusted
+/// one on this machine says that it had it from this machine.
 pub(crate) fn origin(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> Origin {
     let Some(peer) = peer.map(|address| address.to_canonical()) else { return Origin::default() };
     if !is_trusted(peer, trusted) {
         let is_local = peer.is_loopback() && !is_forwarded(headers);
         return Origin { address: Some(peer), is_local, is_proxied: false };
     }
-    let address = client(headers, trusted).unwrap_or(peer);
-    let is_local = address.is_loopback() && peer.is_loopback() && !is_forwarded(headers);
-    Origin { address: Some(address), is_local, is_proxied: true }
+    let client = client(headers, trusted);
+    // Without a word on where it had the request from, a proxy may have had it from anywhere.
+    let is_local = peer.is_loopback() && client.is_some_and(|address| address.is_loopback());
+    Origin { address: client.or(Some(peer)), is_local, is_proxied: true }
 }
 
 /// Walks the hops from the nearest to the farthest.
@@ -57,8 +59,19 @@ fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|net| net.contains(&address))
 }
 
+/// Whether a proxy has left a mark.
 fn is_forwarded(headers: &HeaderMap) -> bool {
-    ["x-forwarded-for", "forwarded", "x-real-ip"].iter().any(|name| headers.contains_key(*name))
+    const MARKS: [&str; 8] = [
+        "forwarded",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-forwarded-port",
+        "x-forwarded-server",
+        "x-real-ip",
+    ];
+    MARKS.iter().any(|name| headers.contains_key(*name))
 }
 
 #[cfg(test)]
@@ -99,7 +112,21 @@ mod tests {
         assert!(find("127.0.0.1", &[], &[]).is_local);
         assert!(find("::ffff:127.0.0.1", &[], &[]).is_local);
         assert!(!find("127.0.0.1", &["127.0.0.1"], &[]).is_local);
-        assert!(!find("127.0.0.1", &["127.0.0.1"], &["127.0.0.0/8"]).is_local);
         assert!(!find("192.0.2.1", &[], &[]).is_local);
+        for mark in ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-real-ip"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(mark, "127.0.0.1".parse().unwrap());
+            assert!(!origin("127.0.0.1".parse().ok(), &headers, &[]).is_local, "{mark}");
+        }
+    }
+
+    #[test]
+    fn behind_a_trusted_proxy_only_its_word_makes_local() {
+        let trusted = ["127.0.0.0/8"];
+        assert!(find("127.0.0.1", &["127.0.0.1"], &trusted).is_local);
+        assert!(!find("127.0.0.1", &[], &trusted).is_local, "it may have had it from anywhere");
+        assert!(!find("127.0.0.1", &["192.0.2.9"], &trusted).is_local);
+        assert!(!find("127.0.0.1", &["127.0.0.1, 192.0.2.9"], &trusted).is_local);
+        assert!(!find("10.0.0.1", &["127.0.0.1"], &["10.0.0.0/8"]).is_local, "local to another machine");
     }
 }

@@ -4,6 +4,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use cms_core::sensitive::Sensitive;
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
@@ -32,8 +33,14 @@ pub struct Options {
     pub stranger_per_minute: NonZeroU32,
     /// The proxies whose `X-Forwarded-For` and the like are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether a request from this machine itself, without a mark of a proxy, is its operator's, who
+    /// may unseal and read metrics without a credential. Not so behind a proxy on this machine that
+    /// leaves no mark.
+    pub local_operator: bool,
     /// Whether `/metrics` needs no credential from anywhere; else only from the machine itself.
     pub public_metrics: bool,
+    /// A bearer token that reads `/metrics` and nothing else, for Prometheus.
+    pub metrics_token: Option<Sensitive<String>>,
     /// Whether answers tell browsers to insist on TLS. For servers that speak TLS.
     pub strict_transport: bool,
     /// Whether OPA's REST API is served under `/opa`.
@@ -60,7 +67,9 @@ impl Default for Options {
             caller_per_minute: None,
             stranger_per_minute: STRANGER_PER_MINUTE,
             trusted_proxies: Vec::new(),
+            local_operator: true,
             public_metrics: false,
+            metrics_token: None,
             strict_transport: false,
             opa: true,
             docs: true,

@@ -146,7 +146,8 @@ struct Exchange {
 impl Exchange {
     fn begin(state: &AppState, request: &Request) -> Self {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        let origin = address::origin(peer, request.headers(), &state.options().trusted_proxies);
+        let mut origin = address::origin(peer, request.headers(), &state.options().trusted_proxies);
+        origin.is_local &= state.options().local_operator;
         Self {
             state: state.clone(),
             info: RequestInfo {

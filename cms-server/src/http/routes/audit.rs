@@ -32,7 +32,7 @@ pub(crate) struct ExportQuery {
     project: Option<String>,
 }
 
-/// Lists records, newest first.
+/// Lists records, newest first; with `after`, those that follow on a record, as they were committed.
 #[utoipa::path(get, path = "/audit", tag = "audit", params(AuditQuery),
     responses((status = 200, description = "A page of records", body = Page<Record>)))]
 async fn list(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Metrics for Prometheus, at the root. Without a credential only for this machine, unless the
-//! settings say otherwise.
+//! Metrics for Prometheus, at the root: for this machine, for the token that the settings name, and for
+//! whoever may see the state of the system; for everybody only if the settings say so.
 
 use axum::extract::{FromRequestParts, State};
 use axum::http::header::CONTENT_TYPE;
@@ -10,7 +10,7 @@ use cms_core::Error;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::caller::{Caller, info};
+use crate::http::caller::{Caller, credential, info};
 use crate::http::problem::{Answer, Problem};
 use crate::http::state::AppState;
 
@@ -26,7 +26,10 @@ impl FromRequestParts<AppState> for Watcher {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        if !state.options().public_metrics && !info(parts).origin.is_local {
+        let options = state.options();
+        let presented = credential(&parts.headers).unwrap_or_default();
+        let is_scraper = options.metrics_token.as_ref().is_some_and(|token| token.is(presented));
+        if !options.public_metrics && !is_scraper && !info(parts).origin.is_local {
             let Caller(ctx) = Caller::from_request_parts(parts, state).await?;
             state.cms().allow_system_read(&ctx).await?;
         }
