@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What holds on every route: the form of errors, methods, idempotency.
 
-use cms_tests::served;
+use std::time::Duration;
+
+use cms_tests::{raw, served};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 
 #[test]
 fn problems_have_their_form_everywhere() {
@@ -100,5 +103,37 @@ fn unknown_query_parameters_are_named_by_every_operation() {
         it.nobody().get("projects?surprise=1").await.problem(401, "unauthenticated");
         it.empty_project("p").await;
         it.root().get("/opa/p/default/v1/data/x?surprise=1").await.is(200);
+    });
+}
+
+/// Clients send a head and its body in two parts, and keep their connections. A refusal that does not
+/// wait for the body must neither close the connection nor take the body for the next request.
+#[test]
+fn a_connection_outlives_a_refusal_that_came_before_the_body() {
+    served(async |it| {
+        let body = "{\n\"a\": 1\n}\n\nHost: x\n\n";
+        let length = body.len().to_string();
+        let headers = [("Content-Type", "application/json"), ("Content-Length", length.as_str())];
+        for (target, status) in [
+            ("/nowhere", 404),
+            ("/api/v1/auth/me", 405),
+            ("/api/v1/projects", 401),
+            ("/api/v1/projects/a%2fb", 400),
+        ] {
+            let mut stream = raw::connect(it.nobody().url()).await;
+            stream.write_all(raw::request("POST", target, &headers, "").as_bytes()).await.unwrap();
+            let refused = raw::listen(&mut stream, Duration::from_millis(300)).await;
+            assert_eq!((refused.status(), refused.closed), (status, false), "{target}");
+            let next = raw::request("GET", "/api/v1/health/live", &[], "");
+            stream.write_all(body.as_bytes()).await.unwrap();
+            stream.write_all(next.as_bytes()).await.unwrap();
+            let heard = raw::listen(&mut stream, Duration::from_millis(300)).await;
+            assert_eq!((heard.status(), heard.closed), (200, false), "{target}: {}", heard.text);
+        }
+        // Who asked before sending may never send: what comes next could be either.
+        let asking = [headers[0], headers[1], ("Expect", "100-continue")];
+        let asked = raw::request("POST", "/nowhere", &asking, "");
+        let heard = raw::exchange(it.nobody().url(), asked.as_bytes()).await;
+        assert_eq!((heard.status(), heard.closed), (404, true), "{}", heard.text);
     });
 }

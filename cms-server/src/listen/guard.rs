@@ -53,6 +53,12 @@ impl Watch {
         Serving(self.clone())
     }
 
+    /// The request that began last has one more part that is not over yet.
+    pub(super) fn join(self: &Arc<Self>) -> Serving {
+        self.serving.fetch_add(1, Ordering::Relaxed);
+        Serving(self.clone())
+    }
+
     /// Whether the head of the request that began last can be read in two ways.
     pub(super) fn is_ambiguous(&self) -> bool {
         self.is_ambiguous.load(Ordering::Relaxed)

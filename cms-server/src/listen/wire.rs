@@ -6,16 +6,17 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::ConnectInfo;
 use axum::http::header::{CONNECTION, HOST};
 use axum::http::{HeaderValue, Request, Response, Version};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use tower::Service;
 
-use super::guard::Watch;
+use super::guard::{Serving, Watch};
 use crate::http::malformed_head;
 
 /// Serves one connection's requests.
@@ -31,7 +32,7 @@ impl hyper::service::Service<Request<Incoming>> for Wire {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         let serving = self.watch.begin();
         if self.watch.is_ambiguous() || !has_one_host(&request) {
             let answer = refused(request.uri().path());
@@ -40,6 +41,8 @@ impl hyper::service::Service<Request<Incoming>> for Wire {
                 Ok(answer)
             });
         }
+        let read = self.watch.join();
+        let mut request = request.map(|body| Watched { body, _read: read });
         request.extensions_mut().insert(ConnectInfo(self.peer));
         let answering = self.router.clone().call(request);
         Box::pin(async move {
@@ -47,6 +50,34 @@ impl hyper::service::Service<Request<Incoming>> for Wire {
             drop(serving);
             answer
         })
+    }
+}
+
+/// A request's body. As long as somebody has it, what comes is its rest and not yet the next head,
+/// even if the answer has gone out already.
+#[derive(Debug)]
+struct Watched {
+    body: Incoming,
+    _read: Serving,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, MatchedPath, OriginalUri, Request};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, IF_NONE_MATCH,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, EXPECT, IF_NONE_MATCH,
     STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -43,8 +43,6 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 100;
 /// How long a verification of the whole trail may take.
 const VERIFY_TIME: Duration = Duration::from_secs(600);
-/// Bodies past this size are read on when no handler wants them.
-const DRAIN_FROM: u64 = 32 * 1024;
 
 /// What the front knows about a request; handlers find it among the extensions.
 #[derive(Debug, Clone)]
@@ -336,12 +334,17 @@ fn time_limit(state: &AppState, request: &Request) -> Duration {
     }
 }
 
-/// Large bodies that no handler reads are read on in the background, so that the answer arrives.
+/// Bodies that no handler reads are read on in the background: of a large one, so that the answer
+/// arrives; of any, because otherwise the connection would be closed without a word while its client
+/// sends the next request on it. Who asks before sending (`Expect`) need not send after a refusal, so
+/// that nobody knows what comes next on the connection: it is left to be closed.
 fn keep_reading(request: &mut Request) {
     let headers = request.headers();
+    if headers.contains_key(EXPECT) {
+        return;
+    }
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let large = announced.map_or(headers.contains_key(TRANSFER_ENCODING), |length: u64| length > DRAIN_FROM);
-    if large {
+    if announced.map_or(headers.contains_key(TRANSFER_ENCODING), |length: u64| length > 0) {
         let body = std::mem::take(request.body_mut());
         *request.body_mut() = Body::new(Kept(Some(body)));
     }
