@@ -169,7 +169,7 @@ fn welcome(url: &str, root: &str, key: Option<&str>) -> String {
         text.push_str(&format!(
             "\nThe project `demo` has two environments, a RAG policy, data, a secret and this key: {key}\n\n\
              \x20 curl -s {url}/api/v1/projects/demo/decisions -H 'X-API-Key: {key}' \\\n    \
-             -d '{}'\n\
+             --json '{}'\n\
              \x20 curl -s -X POST {url}/api/v1/projects/demo/secrets/-/reveal/{} -H \"Authorization: Bearer $CMS_TOKEN\"\n\
              \x20 curl -s {url}/api/v1/audit -H \"Authorization: Bearer $CMS_TOKEN\"\n",
             sample::QUESTION,
@@ -182,6 +182,14 @@ fn welcome(url: &str, root: &str, key: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_question_to_copy_is_sent_as_json() {
+        let text = welcome("http://127.0.0.1:7080", "root", Some("cms_key"));
+        let question = text.lines().find(|line| line.contains(sample::QUESTION)).unwrap();
+        assert!(question.trim_start().starts_with("--json "), "{question}");
+        assert!(!text.contains(" -d "), "curl would send a form: {text}");
+    }
 
     #[test]
     fn only_this_machine_is_listened_on() {
