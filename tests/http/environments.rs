@@ -93,3 +93,28 @@ fn environments_are_added_and_choose_for_themselves() {
         root.get("projects/p/environments/nowhere").await.problem(404, "not_found");
     });
 }
+
+#[test]
+fn settings_are_not_overwritten_unseen() {
+    served(async |it| {
+        it.empty_project("p").await;
+        let path = "projects/p/environments/dev";
+        let none = it.root().with("if-none-match", "*");
+        let made = none.put(path, json!({})).await;
+        assert_eq!((made.status, made.header("etag")), (201, "\"1\""));
+        none.put(path, json!({"auto_release": false})).await.problem(412, "stale_version");
+        let seen = it.root().with("if-match", made.header("etag"));
+        let changed = seen.put(path, json!({"auto_release": false})).await;
+        assert_eq!((changed.status, changed.header("etag")), (200, "\"2\""));
+        seen.put(path, json!({"auto_release": true})).await.problem(412, "stale_version");
+        let read = it.root().get(path).await;
+        assert_eq!(read.header("etag"), "\"2\"");
+        let read = read.is(200);
+        assert_eq!((&read["version"], &read["auto_release"]), (&json!(2), &json!(false)));
+        // Moving the pointer is a change as well.
+        let release = it.root().get("projects/p/environments/default").await.is(200)["release"].clone();
+        let moved = it.root().post(&format!("{path}/activate"), json!({"release": release})).await.is(200);
+        assert_eq!(moved["version"], 1, "the first activation");
+        assert_eq!(it.root().get(path).await.header("etag"), "\"3\"");
+    });
+}

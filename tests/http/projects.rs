@@ -135,3 +135,31 @@ fn nobody_else_onboards() {
         it.user("pat", Some("platform-admin")).await.post("projects", body).await.is(201);
     });
 }
+
+#[test]
+fn a_project_that_others_changed_is_not_offboarded_by_mistake() {
+    served(async |it| {
+        it.empty_project("p").await;
+        let seen = it.root().get("projects/p").await.header("etag").to_owned();
+        it.root().patch("projects/p", json!({"name": "still needed"})).await.is(200);
+        it.root().with("if-match", &seen).delete("projects/p").await.problem(412, "stale_version");
+        it.root()
+            .with("if-none-match", "*")
+            .patch("projects/p", json!({}))
+            .await
+            .problem(412, "stale_version");
+        let now = it.root().get("projects/p").await.header("etag").to_owned();
+        it.root().with("if-match", &now).delete("projects/p").await.is(200);
+    });
+}
+
+#[test]
+fn a_description_can_be_taken_away() {
+    served(async |it| {
+        it.empty_project("p").await;
+        let patch = async |body: serde_json::Value| it.root().patch("projects/p", body).await.is(200);
+        assert_eq!(patch(json!({"description": "answers"})).await["description"], "answers");
+        assert_eq!(patch(json!({"name": "other"})).await["description"], "answers", "not given: it stays");
+        assert_eq!(patch(json!({"description": null})).await["description"], json!(null));
+    });
+}

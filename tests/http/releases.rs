@@ -60,3 +60,28 @@ fn two_releases_are_compared() {
         root.get("projects/p/releases/-/diff").await.is(400);
     });
 }
+
+#[test]
+fn the_newest_release_comes_first_on_every_page() {
+    served(async |it| {
+        it.empty_project("p").await;
+        let mut made =
+            vec![it.root().get("projects/p/environments/default").await.is(200)["release"].clone()];
+        for value in 1..=7 {
+            // The order is that of time, in milliseconds.
+            tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+            made.push(
+                it.root().put("projects/p/data/x", json!({"value": value})).await.json()["release"].clone(),
+            );
+        }
+        made.reverse();
+        let (mut listed, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = it.root().get(&format!("projects/p/releases?limit=3{cursor}")).await.is(200);
+            listed.extend(page["items"].as_array().unwrap().iter().map(|item| item["id"].clone()));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(listed, made);
+    });
+}

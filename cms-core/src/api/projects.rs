@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::documents::Document;
 use super::keys::CreatedKey;
+use super::users::given;
 use crate::auth::Role;
 use crate::clock::Timestamp;
 
@@ -69,7 +70,7 @@ pub struct OnboardedProject {
     pub release: String,
 }
 
-/// Changes a project.
+/// Changes a project. What is not given stays; `null` removes the description.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PatchProject {
@@ -77,8 +78,9 @@ pub struct PatchProject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What it is for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub description: Option<Option<String>>,
     /// Whether every accepted change is released and activated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_release: Option<bool>,

@@ -86,7 +86,7 @@ pub struct Environment {
     /// When it was activated.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub activated_at: Option<Timestamp>,
-    /// How many activations there were; the version for `If-Match`.
+    /// How often its pointer was moved or its settings changed; the version for `If-Match`.
     pub version: u64,
     /// Whether every accepted change is released and activated here.
     pub auto_release: bool,

@@ -103,12 +103,13 @@ impl Projects {
     ) -> Result<Project> {
         let proof = self.kit.authorize(ctx, Action::ProjectWrite, Target::new(project, "project")).await?;
         let scope = self.kit.scope(&proof);
-        onboard::check_texts(patch.name.as_deref(), patch.description.as_deref())?;
+        let description = patch.description.as_ref().and_then(Option::as_deref);
+        onboard::check_texts(patch.name.as_deref(), description)?;
         for _ in 0..ATTEMPTS {
             let (entry, mut record) = read_project(&scope).await?;
             expected.check(Some(entry.version), &format!("project `{project}`"))?;
             record.name = patch.name.clone().unwrap_or(record.name);
-            record.description = patch.description.clone().or(record.description);
+            record.description = patch.description.clone().unwrap_or(record.description);
             record.auto_release = patch.auto_release.unwrap_or(record.auto_release);
             let key = scope.key(META);
             let change =

@@ -21,6 +21,14 @@ pub(crate) fn release_key(id: &str) -> String {
     format!("rel/{id}")
 }
 
+/// What the keys begin with that hold releases in the order of time.
+pub(crate) const RELEASE_ORDER: &str = "relat/";
+
+/// The relative key under which a release stands in the order of time.
+pub(crate) fn release_order_key(time: Timestamp, id: &str) -> String {
+    format!("{RELEASE_ORDER}{:015}@{id}", time.as_millis().max(0))
+}
+
 /// The relative key of an environment.
 pub(crate) fn environment_key(environment: &str) -> String {
     format!("env/{environment}")
@@ -50,8 +58,10 @@ pub(crate) async fn make_release(
         message: stamp.message.clone(),
         set: set.clone(),
     };
-    let write =
-        Transaction::new().when(Condition::Absent(scope.key(&key))).put(scope.key(&key), encode(&record)?);
+    let write = Transaction::new()
+        .when(Condition::Absent(scope.key(&key)))
+        .put(scope.key(&key), encode(&record)?)
+        .put(scope.key(&release_order_key(record.time, &record.id)), encode(&record.id)?);
     Ok((record, true, write))
 }
 

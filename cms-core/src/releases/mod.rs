@@ -29,8 +29,8 @@ use crate::kit::Kit;
 use crate::projects::record::{META, ProjectRecord};
 use crate::store::{Condition, Outcome, Scope, Transaction};
 use activate::{
-    ReadEnvironment, Stamp, activation_key, before_of, environment_key, make_release, move_pointer,
-    read_environment, release_key,
+    RELEASE_ORDER, ReadEnvironment, Stamp, activation_key, before_of, environment_key, make_release,
+    move_pointer, read_environment, release_key,
 };
 use record::{ActivationRecord, ReleaseRecord};
 
@@ -84,7 +84,7 @@ impl Releases {
         Err(too_many_writers())
     }
 
-    /// Lists the releases, by id, without their documents.
+    /// Lists the releases, newest first, without their documents.
     ///
     /// # Errors
     /// `Invalid` for a page that cannot be.
@@ -96,14 +96,15 @@ impl Releases {
     ) -> Result<Page<Release>> {
         let proof = self.kit.authorize(ctx, Action::ReleaseRead, Target::new(project, "release")).await?;
         let scope = self.kit.scope(&proof);
-        let after = page.after()?.map(|id| release_key(&id));
-        let found = scope.list("rel/", after.as_deref(), page.limit()?, false).await?;
+        let after = page.after()?.map(|place| format!("{RELEASE_ORDER}{place}"));
+        let found = scope.list(RELEASE_ORDER, after.as_deref(), page.limit()?, true).await?;
         let mut items = Vec::with_capacity(found.entries.len());
         for entry in &found.entries {
-            items.push(decode::<ReleaseRecord>(&entry.key, &entry.value)?.release());
+            let id: String = decode(&entry.key, &entry.value)?;
+            items.push(read_release(&scope, &id).await?.release());
         }
-        let last = items.last().map(|item: &Release| item.id.clone()).filter(|_| found.more);
-        Ok(Page::new(items, last.as_deref()))
+        let last = found.entries.last().filter(|_| found.more);
+        Ok(Page::new(items, last.and_then(|last| scope.relative(&last.key).strip_prefix(RELEASE_ORDER))))
     }
 
     /// Reads a release with its documents.
@@ -218,7 +219,7 @@ impl Releases {
             let (meta_entry, mut meta) = read_project(&scope).await?;
             let mut read = read_environment(&scope, name.as_str()).await?;
             let is_new = !meta.environments.iter().any(|known| known == name.as_str());
-            let present = (!is_new).then_some(read.record.version);
+            let present = (!is_new).then(|| version_of(&read));
             expected.check(present, &format!("the environment `{name}`"))?;
             if is_new && meta.environments.len() >= MAX_ENVIRONMENTS {
                 return Err(Error::new(
@@ -238,7 +239,9 @@ impl Releases {
             read.record.auto_release = put.auto_release.or(read.record.auto_release);
             change = change.put(key, encode(&read.record)?);
             if let Outcome::Committed { .. } = self.kit.commit(ctx, NewRecord::of(&proof), change).await? {
-                return Ok((wire(&read, &meta), is_new));
+                let mut environment = wire(&read, &meta);
+                environment.version += 1;
+                return Ok((environment, is_new));
             }
         }
         Err(too_many_writers())
@@ -458,12 +461,17 @@ fn checked_id(id: &str) -> Result<&str> {
         .with_hint("the id of a release has 64 hexadecimal digits in lower case"))
 }
 
+/// How often the environment was written: its pointer moved or its settings changed.
+fn version_of(read: &ReadEnvironment) -> u64 {
+    read.entry.as_ref().map_or(0, |entry| entry.version)
+}
+
 fn wire(read: &ReadEnvironment, project: &ProjectRecord) -> Environment {
     Environment {
         name: read.name.clone(),
         release: read.record.release.clone(),
         activated_at: read.record.activated_at,
-        version: read.record.version,
+        version: version_of(read),
         auto_release: read.record.auto_release.unwrap_or(project.auto_release),
         approvals: read.record.approvals,
     }

@@ -9,6 +9,7 @@ use crate::api::documents::Kind;
 use crate::documents::record::{SetRecord, VersionRecord, decode};
 use crate::documents::set::{CURRENT_SET, blob_key, hash};
 use crate::error::Result;
+use crate::releases::activate::{RELEASE_ORDER, release_order_key};
 use crate::releases::record::{ActivationRecord, EnvironmentRecord, ReleaseRecord};
 use crate::store::{Entry, Scope};
 
@@ -148,8 +149,15 @@ async fn verify_releases(
     report: &mut VerifyReport,
 ) -> Result<BTreeSet<String>> {
     let mut ids = BTreeSet::new();
+    let mut ordered = BTreeSet::new();
+    for entry in entries(scope, RELEASE_ORDER).await? {
+        ordered.insert(scope.relative(&entry.key).to_owned());
+    }
     for entry in entries(scope, "rel/").await? {
         let record: ReleaseRecord = decode(&entry.key, &entry.value)?;
+        if !ordered.remove(&release_order_key(record.time, &record.id)) {
+            report.problem(format!("`{}` is missing in the order of releases", entry.key));
+        }
         report.releases += 1;
         if record.set.release_id(scope.project())? != record.id || !entry.key.ends_with(&record.id) {
             report.problem(format!("`{}` does not hold the manifest that its id names", entry.key));
@@ -160,6 +168,9 @@ async fn verify_releases(
             }
         }
         ids.insert(record.id);
+    }
+    for key in ordered {
+        report.problem(format!("`{key}` of `{}` names no release of that time", scope.project()));
     }
     Ok(ids)
 }

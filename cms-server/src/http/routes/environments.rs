@@ -87,9 +87,8 @@ async fn activate(
     Caller(ctx): Caller,
     Segments((project, name)): At,
     Json(activate): Json<Activate>,
-) -> Answer<impl IntoResponse> {
-    let activation = app.cms().releases().activate(&ctx, &project, &name, activate).await?;
-    Ok(tagged(activation.version, activation))
+) -> Answer<Json<Activation>> {
+    Ok(Json(app.cms().releases().activate(&ctx, &project, &name, activate).await?))
 }
 
 /// Goes back to the release that was active before, or to a named one.
@@ -101,9 +100,8 @@ async fn rollback(
     Caller(ctx): Caller,
     Segments((project, name)): At,
     OptionalJson(back): OptionalJson<RollbackEnvironment>,
-) -> Answer<impl IntoResponse> {
-    let activation = app.cms().releases().rollback(&ctx, &project, &name, back).await?;
-    Ok(tagged(activation.version, activation))
+) -> Answer<Json<Activation>> {
+    Ok(Json(app.cms().releases().rollback(&ctx, &project, &name, back).await?))
 }
 
 /// Lists what was active, newest first.
