@@ -61,3 +61,36 @@ fn tests_run_with_candidates_in_place() {
         it.root().get("projects/p/policies/mine_test").await.is(404);
     });
 }
+
+/// Asks until the answer has this status: a released authorization policy is in force soon after.
+async fn until(caller: &cms_tests::Caller, path: &str, status: u16) {
+    for _ in 0..200 {
+        if caller.get(path).await.status == status {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    caller.get(path).await.is(status);
+}
+
+#[test]
+fn the_platform_decides_who_may_do_what_by_yes_or_no_alone() {
+    served(async |it| {
+        it.empty_project("p").await;
+        let admin = it.user("ada", Some("cms-admin")).await;
+        let nobody = it.user("eve", None).await;
+        admin.get("users").await.is(200);
+        let policy = "package cms.authz\n\nallow if input.action == \"project:read\"\n";
+        admin.put_text("policies/cms/authz", policy).await.is(201);
+        until(&admin, "users", 403).await;
+        admin.get("projects/p").await.is(200);
+        nobody.get("projects/p").await.is(200);
+        // Who had nothing to do with a project still does not learn of it.
+        nobody.get("projects/p/keys").await.problem(404, "not_found");
+        // A package that decides nothing refuses everything, except what root does.
+        it.root().put_text("policies/cms/authz", "package cms.authz\n\nallowed := true\n").await.is(200);
+        until(&admin, "projects/p", 404).await;
+        it.root().delete("policies/cms/authz").await.is(200);
+        until(&admin, "users", 200).await;
+    });
+}

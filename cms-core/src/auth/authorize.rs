@@ -37,8 +37,9 @@ impl Authorizer {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Decides by the policy `cms.authz` of this snapshot from now on, or with `None` by the one
-    /// that ships with the binary. The root credential always gets the latter, so that it can
+    /// Decides by the policy `cms.authz` of this snapshot from now on: by its `decision`, or by its
+    /// `allow` alone, and then the policy that ships with the binary says what a caller may know of.
+    /// With `None` that one decides everything. The root credential always gets the latter, so that it can
     /// recover from a policy that denies everything.
     pub fn use_release(&self, snapshot: Option<Arc<Snapshot>>) {
         let rules = snapshot.map(|snapshot| Arc::new(self.0.built_in.released(snapshot)));
@@ -164,6 +165,11 @@ impl Authorizer {
         let input = rules::input(principal, action, target, facts);
         let root = matches!(principal.kind, PrincipalKind::Root | PrincipalKind::System);
         match self.0.released.load().as_ref().filter(|_| !root) {
+            Some(released) if released.is_plain() => {
+                let verdict = released.decide(input.clone());
+                let visible = verdict.allow || self.0.built_in.decide(input).visible;
+                Verdict { visible, ..verdict }
+            }
             Some(released) => released.decide(input),
             None => self.0.built_in.decide(input),
         }

@@ -14,12 +14,15 @@ use crate::policies::engine::{
 const BUILT_IN: (&str, &str) = ("cms/authz", include_str!("authz.rego"));
 /// What the policy is asked for.
 const DECISION: [&str; 3] = ["cms", "authz", "decision"];
+/// What a released policy without that is asked for: yes or no alone.
+const ALLOW: [&str; 3] = ["cms", "authz", "allow"];
 
 /// A policy that decides.
 #[derive(Debug)]
 pub(super) struct Rules {
     snapshot: Arc<Snapshot>,
     path: QueryPath,
+    is_plain: bool,
 }
 
 impl Rules {
@@ -33,17 +36,27 @@ impl Rules {
             Data::from_documents(std::iter::empty::<(&str, &str)>(), &options.limits).map_err(faults)?;
         let snapshot = Snapshot::new(Arc::new(program), &data).map_err(faults)?;
         let path = QueryPath::from_segments(DECISION).map_err(Error::internal)?;
-        Ok(Self { snapshot: Arc::new(snapshot), path })
+        Ok(Self { snapshot: Arc::new(snapshot), path, is_plain: false })
     }
 
-    /// The policy of a release, asked in the same place.
+    /// The policy of a release, asked in the same place; if it has no `decision`, for `allow`.
     pub(super) fn released(&self, snapshot: Arc<Snapshot>) -> Self {
-        Self { snapshot, path: self.path.clone() }
+        let allow = QueryPath::from_segments(ALLOW).ok();
+        let program = snapshot.program();
+        let plain = allow.filter(|allow| program.defines(allow) && !program.defines(&self.path));
+        let is_plain = plain.is_some();
+        Self { path: plain.unwrap_or_else(|| self.path.clone()), snapshot, is_plain }
+    }
+
+    /// Whether the policy says yes or no and nothing else.
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     /// Asks. Every error is a refusal.
     pub(super) fn decide(&self, input: Value) -> Verdict {
         match self.snapshot.evaluate(&self.path, &Input::from(input)) {
+            Ok(Evaluation::Defined(answer)) if self.is_plain => Verdict::read_plain(&answer),
             Ok(Evaluation::Defined(answer)) => Verdict::read(&answer),
             Ok(Evaluation::Undefined) => Verdict::refusal("the authorization policy gave no decision"),
             Err(error) => {
@@ -69,6 +82,13 @@ impl Verdict {
     /// The verdict when there is no answer that can be trusted.
     pub(super) fn refusal(reason: &str) -> Self {
         Self { allow: false, visible: false, reason: Arc::from(reason) }
+    }
+
+    /// Reads yes or no alone. Nothing but a boolean `true` allows.
+    pub(super) fn read_plain(answer: &Value) -> Self {
+        let allow = matches!(answer, Value::Bool(true));
+        let reason = Arc::from("the platform's authorization policy does not allow it");
+        Self { allow, visible: allow, reason }
     }
 
     /// Reads `{"allow", "visible", "reason"}`. Nothing but a boolean `true` allows.
@@ -209,10 +229,14 @@ mod tests {
             "decision := {\"allow\": true}\ndecision := {\"allow\": true, \"visible\": true}",
             "decision := {\"allow\": true} if to_number(\"x\") == 1",
             "other := 1",
+            "allow := \"true\"",
+            "allow := {\"allow\": true}",
+            "allow := true\ndecision := {\"allow\": false}",
         ] {
             let verdict = with_decision(text);
             assert!(!verdict.allow && !verdict.visible, "{text}: {verdict:?}");
         }
         assert!(with_decision("decision := {\"allow\": true}").allow);
+        assert!(with_decision("allow := true").allow, "a policy may say yes or no alone");
     }
 }

@@ -79,14 +79,15 @@ async fn adopt_policy(kit: &Kit, artifacts: &Artifacts) -> Result<()> {
     let record: EnvironmentRecord = decode(&entry.key, &entry.value)?;
     let Some(release) = record.release else { return Ok(()) };
     let snapshot = artifacts.snapshot(&scope, &read_release(&scope, &release).await?.set).await?;
-    let own = own_rule().is_some_and(|path| snapshot.program().defines(&path));
+    let own = own_package().is_some_and(|path| snapshot.program().defines(&path));
     tracing::info!(own, "adopted an authorization policy");
     kit.authorizer.use_release(own.then_some(snapshot));
     Ok(())
 }
 
-fn own_rule() -> Option<QueryPath> {
-    QueryPath::parse("cms/authz/decision").ok()
+/// Where an authorization policy of the platform's own stands. One that does not decide refuses.
+fn own_package() -> Option<QueryPath> {
+    QueryPath::parse("cms/authz").ok()
 }
 
 async fn tend(auth: &Auth, keyrings: &Keyrings, kit: &Kit) {
