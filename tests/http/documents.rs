@@ -207,3 +207,27 @@ fn the_short_form_is_about_the_platform_s_policies() {
         root.delete("policies/house/rules").await.is(200);
     });
 }
+
+#[test]
+fn data_may_stand_in_its_envelope_as_json() {
+    served(async |it| {
+        it.empty_project("p").await;
+        let root = it.root();
+        let body = r#"{"content": {"limit": 2.50}, "message": "why"}"#;
+        let made = root.send("PUT", "projects/p/data/a", ENVELOPE, body).await.is(201);
+        assert_eq!(made["message"], "why");
+        assert_eq!(root.get("projects/p/data/a").await.is(200)["content"], r#"{"limit": 2.50}"#);
+    });
+}
+
+#[test]
+fn data_that_two_readers_could_understand_differently_is_refused() {
+    served(async |it| {
+        it.empty_project("p").await;
+        let text = "{\n  \"limit\": 1,\n  \"limit\": 2\n}";
+        let problem = it.root().put_text("projects/p/data/a", text).await.problem(422, "invalid_data");
+        let place = &problem["errors"][0];
+        assert_eq!(place["line"], 3, "{problem}");
+        assert!(place["message"].as_str().unwrap().contains("\"limit\""), "{problem}");
+    });
+}

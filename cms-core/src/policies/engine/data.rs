@@ -124,7 +124,7 @@ fn top(name: &str) -> &str {
 }
 
 fn read(name: &str, text: &str, limits: &Limits) -> Result<Value, Diagnostic> {
-    json::from_json(text.as_bytes(), limits.depth)
+    json::from_strict_json(text.as_bytes(), limits.depth)
         .map_err(|error| Diagnostic::new(name, (error.line, error.column), code::DATA, error.message))
 }
 

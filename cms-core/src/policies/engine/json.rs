@@ -20,15 +20,27 @@ pub struct InvalidJson {
     pub column: u32,
 }
 
-/// Reads one JSON value. Of duplicate keys the last one counts, as in OPA. Numbers are 64-bit
-/// integers where they fit, else doubles.
+/// Reads one JSON value. Of duplicate keys the last one counts, as in OPA, unless they are refused.
+/// Numbers are 64-bit integers where they fit, else doubles.
 ///
 /// # Errors
 /// When the text is no UTF-8, no JSON, nests deeper than `depth`, or holds a number that no double
 /// can hold.
 pub fn from_json(text: &[u8], depth: usize) -> Result<Value, InvalidJson> {
+    read(text, Nested { left: depth, limit: depth, twice: Twice::LastCounts })
+}
+
+/// The same, and no object may name a key twice: two readers could understand it differently.
+///
+/// # Errors
+/// As [`from_json`], and for a key that is given twice.
+pub(super) fn from_strict_json(text: &[u8], depth: usize) -> Result<Value, InvalidJson> {
+    read(text, Nested { left: depth, limit: depth, twice: Twice::Refused })
+}
+
+fn read(text: &[u8], nested: Nested) -> Result<Value, InvalidJson> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    Nested { left: depth, limit: depth }
+    nested
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
         .map_err(|error| InvalidJson::new(&error))
@@ -70,6 +82,14 @@ impl InvalidJson {
 struct Nested {
     left: usize,
     limit: usize,
+    twice: Twice,
+}
+
+/// What becomes of a key that an object names twice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Twice {
+    LastCounts,
+    Refused,
 }
 
 impl Nested {
@@ -133,6 +153,9 @@ impl<'de> Visitor<'de> for Nested {
         let inner = self.deeper()?;
         let mut object = Object::new();
         while let Some(key) = entries.next_key_seed(Key)? {
+            if self.twice == Twice::Refused && object.get(&key).is_some() {
+                return Err(serde::de::Error::custom(format_args!("the key {key} is given twice")));
+            }
             object.insert(key, entries.next_value_seed(inner)?);
         }
         Ok(object.into_value())

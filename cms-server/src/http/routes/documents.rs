@@ -16,7 +16,8 @@ use cms_core::api::page::Page;
 use cms_core::ids::{Name, ProjectId};
 use cms_core::{Error, ErrorKind};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -107,6 +108,21 @@ pub(crate) struct WriteQuery {
     schema: Option<String>,
 }
 
+/// A new version of a document, with what is to be said about it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Envelope {
+    /// The text itself, as a string; JSON that is no string stands for its own text.
+    #[schema(value_type = serde_json::Value)]
+    content: Box<RawValue>,
+    /// Why it changes.
+    #[serde(default)]
+    message: Option<String>,
+    /// The schema that the document keeps to; for configs.
+    #[serde(default)]
+    schema: Option<String>,
+}
+
 /// Which versions to compare.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -135,7 +151,7 @@ async fn list(
 /// Writes a new version of a document. The body is the text itself, or an envelope with its message.
 #[utoipa::path(put, path = "/projects/{project}/{kind}/{*name}", tag = "documents", params(WriteQuery, IfMatch),
     request_body(content((String = "text/plain"), (serde_json::Value = "application/json"),
-        (PutDocument = "application/vnd.cms.document+json"))),
+        (Envelope = "application/vnd.cms.document+json"))),
     responses((status = 200, description = "The version that now stands", body = Document),
         (status = 201, description = "The new document", body = Document)))]
 async fn put(
@@ -230,10 +246,12 @@ async fn rollback(
 /// The document that a body means: an envelope by its own type, or a text by any other.
 fn document(body: &RawBody, query: WriteQuery) -> Result<PutDocument, Error> {
     if body.media_type == ENVELOPE {
-        let mut put: PutDocument = body.json()?;
-        put.message = put.message.or(query.message);
-        put.schema = put.schema.or(query.schema);
-        return Ok(put);
+        let envelope: Envelope = body.json()?;
+        return Ok(PutDocument {
+            content: text_of(&envelope.content)?,
+            message: envelope.message.or(query.message),
+            schema: envelope.schema.or(query.schema),
+        });
     }
     let is_text = ["", "application/json", "application/octet-stream"].contains(&body.media_type.as_str())
         || body.media_type.starts_with("text/");
@@ -250,6 +268,15 @@ fn document(body: &RawBody, query: WriteQuery) -> Result<PutDocument, Error> {
         Error::invalid(format!("the text is not UTF-8 from byte {} on", error.valid_up_to()))
     })?;
     Ok(PutDocument { content: content.to_owned(), message: query.message, schema: query.schema })
+}
+
+fn text_of(content: &RawValue) -> Result<String, Error> {
+    let text = content.get();
+    if text.starts_with('"') {
+        serde_json::from_str(text).map_err(Error::internal)
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 fn wants_text(headers: &HeaderMap) -> bool {
@@ -274,6 +301,8 @@ mod tests {
         }
         let enveloped = put(ENVELOPE, "{\"content\":\"x\",\"message\":\"own\"}").unwrap();
         assert_eq!((enveloped.content.as_str(), enveloped.message.as_deref()), ("x", Some("own")));
+        let data = put(ENVELOPE, "{\"content\": {\"a\": [1, 2.50]}}").unwrap();
+        assert_eq!(data.content, "{\"a\": [1, 2.50]}");
         assert!(put(ENVELOPE, "{\"content\":\"x\",\"version\":7}").is_err());
         assert_eq!(put("application/xml", "<x/>").unwrap_err().kind(), ErrorKind::UnsupportedMedia);
     }
