@@ -112,3 +112,30 @@ fn decisions_follow_activations_at_once() {
         }
     });
 }
+
+#[test]
+fn a_rule_without_a_value_is_its_own_hint() {
+    served(async |it| {
+        let key = decider(it).await;
+        let ask = json!({"path": "rag/authz/reason", "input": {}});
+        let decided = key.post("projects/p/decisions", ask).await.is(200);
+        assert_eq!((&decided["undefined"], &decided["hint"]), (&json!(true), &json!("rag/authz/reason")));
+        let ask = json!({"path": "rag/authz/alow", "inputs": [{}, {}]});
+        let decided = key.post("projects/p/decisions/-/batch", ask).await.is(200);
+        assert_eq!(decided["results"][1]["hint"], "rag/authz/allow", "{decided}");
+    });
+}
+
+#[test]
+fn a_question_is_an_object() {
+    served(async |it| {
+        let key = decider(it).await;
+        for (path, body) in [
+            ("projects/p/decisions", json!(["rag/authz/allow", {}])),
+            ("projects/p/decisions/-/batch", json!(["rag/authz/allow", [{}]])),
+            ("projects/p/decisions", json!("rag/authz/allow")),
+        ] {
+            key.post(path, body).await.problem(400, "invalid_json");
+        }
+    });
+}

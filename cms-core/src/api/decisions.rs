@@ -54,7 +54,8 @@ pub struct Decision {
     pub release: String,
     /// The environment whose release it was.
     pub environment: String,
-    /// The nearest rule that exists, when the path names none.
+    /// The nearest rule that exists, when the result is undefined: the one that was asked for if it
+    /// exists and has no value for this input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
@@ -83,4 +84,8 @@ pub struct BatchItem {
     /// Why there is no result, when the evaluation failed; callers treat that as a refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The nearest rule that exists, when the result is undefined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub hint: Option<std::sync::Arc<str>>,
 }

@@ -2,6 +2,7 @@
 //! Decisions: may this caller do this? Answered from the snapshot of an environment's active
 //! release, compiled once and shared, without touching the store.
 
+use std::cell::LazyCell;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -128,25 +129,15 @@ impl Decisions {
         let (environment, release, snapshot) =
             self.active(ctx, project, ask.environment.as_deref(), &path).await?;
         let ids = Ids::new(self.kit.now());
-        let results = ask
-            .inputs
-            .iter()
-            .map(|input| {
-                let decision_id = ids.next();
-                match run(&snapshot, &path, Some(input.get())) {
-                    Ok(result) => {
-                        let undefined = result.is_none();
-                        BatchItem { result: result.unwrap_or_else(null), undefined, decision_id, error: None }
-                    }
-                    Err(error) => BatchItem {
-                        result: null(),
-                        undefined: true,
-                        decision_id,
-                        error: Some(error.to_string()),
-                    },
-                }
-            })
-            .collect();
+        let nearest = LazyCell::new(|| snapshot.program().nearest(&path).map(Arc::<str>::from));
+        let mut results = Vec::with_capacity(ask.inputs.len());
+        for input in &ask.inputs {
+            let answer = run(&snapshot, &path, Some(input.get()));
+            let hint = matches!(answer, Ok(None)).then(|| nearest.clone()).flatten();
+            results.push(item(answer, ids.next(), hint));
+            // A thousand slow answers must not hold a thread that others wait for.
+            tokio::task::yield_now().await;
+        }
         Ok(DecisionBatch { results, release: release.to_string(), environment: environment.to_string() })
     }
 
@@ -253,6 +244,14 @@ fn run(snapshot: &Snapshot, path: &QueryPath, input: Option<&str>) -> Result<Opt
     let Some(bytes) = answer else { return Ok(None) };
     let text = String::from_utf8(bytes).map_err(Error::internal)?;
     RawValue::from_string(text).map(Some).map_err(Error::internal)
+}
+
+/// One answer of a batch.
+fn item(answer: Result<Option<Box<RawValue>>>, decision_id: String, hint: Option<Arc<str>>) -> BatchItem {
+    let error = answer.as_ref().err().map(ToString::to_string);
+    let result = answer.ok().flatten();
+    let undefined = result.is_none();
+    BatchItem { result: result.unwrap_or_else(null), undefined, decision_id, error, hint }
 }
 
 fn failed(error: EvaluationError) -> Error {

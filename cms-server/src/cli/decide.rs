@@ -131,12 +131,22 @@ impl Question {
     /// A usage error when it cannot be read or is not JSON.
     pub(crate) fn input(&self) -> Result<Option<Box<RawValue>>, Failure> {
         let (text, origin) = match (&self.input_file, &self.input) {
-            (Some(file), _) => (input::text(file)?, file.display().to_string()),
+            (Some(file), _) => {
+                (input::text(file).map_err(|error| meant_inline(error, file))?, file.display().to_string())
+            }
             (None, Some(text)) => (text.clone(), "--input".to_owned()),
             (None, None) => return Ok(None),
         };
         input::parse_raw(&text, &origin).map(Some)
     }
+}
+
+/// Tells who gave JSON in the place of a file what to write.
+fn meant_inline(error: Failure, file: &std::path::Path) -> Failure {
+    if file.to_string_lossy().starts_with(['{', '[', '"']) {
+        return error.hint("`-i` names a file; `--input` takes the JSON itself");
+    }
+    error
 }
 
 /// Writes one decision and tells whether it is a yes.
@@ -187,10 +197,11 @@ impl Decision {
             (Some(id), None) => format!("decision {id}"),
             (None, _) => String::new(),
         };
+        let hint = self.hint.as_ref().map(|rule| format!("the nearest rule that exists: {rule}"));
         let parts = [
             undefined,
             self.error.as_deref().unwrap_or_default(),
-            self.hint.as_deref().unwrap_or_default(),
+            hint.as_deref().unwrap_or_default(),
             &origin,
         ];
         let shown = parts.into_iter().filter(|part| !part.is_empty()).map(super::table::printable);
@@ -224,7 +235,7 @@ mod tests {
 
     #[test]
     fn an_undefined_result_is_said_with_its_hint() {
-        let text = r#"{"result": null, "undefined": true, "hint": "did you mean `rag/authz/allow`?", "decision_id": "d"}"#;
+        let text = r#"{"result": null, "undefined": true, "hint": "rag/authz/allow", "decision_id": "d"}"#;
         let words = parse::<Decision>(text).unwrap().words();
         assert!(
             words.contains("undefined") && words.contains("rag/authz/allow") && words.contains('d'),

@@ -89,8 +89,20 @@ impl Program {
         !matches!(self.tree.resolve(path.segments()), Meaning::Data)
     }
 
-    /// The rule or package that reads most like a path: what was perhaps meant by it.
+    /// The rule that a path names or leads into, else the rule or package that reads most like it:
+    /// what was perhaps meant.
     pub fn nearest(&self, path: &QueryPath) -> Option<String> {
+        let (mut named, mut rule) = (String::new(), None);
+        for segment in path.segments() {
+            if !named.is_empty() {
+                named.push('/');
+            }
+            named.push_str(segment);
+            rule = self.entrypoints().find(|known| **known == named).or(rule);
+        }
+        if let Some(rule) = rule {
+            return Some(rule.to_owned());
+        }
         let packages: Vec<String> = self.packages.iter().map(|package| package.replace('.', "/")).collect();
         let candidates = self.entrypoints().chain(packages.iter().map(String::as_str));
         tree::nearest(&path.to_string(), candidates).map(ToOwned::to_owned)

@@ -113,6 +113,21 @@ impl JsonText {
         serde_json::from_slice(&self.0).map_err(|error| json::fault(&error))
     }
 
+    /// Parses the body into a struct that borrows from it: an array would be taken for the fields in
+    /// their order.
+    ///
+    /// # Errors
+    /// `Invalid`, with the place.
+    pub(crate) fn parse_object<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
+        json::require_object(&self.0)?;
+        self.parse()
+    }
+
+    /// Whether `null` was sent.
+    pub(crate) fn is_null(&self) -> bool {
+        self.0.trim_ascii() == b"null"
+    }
+
     /// Whether nothing was sent.
     pub(crate) fn is_blank(&self) -> bool {
         self.0.trim_ascii().is_empty()
@@ -124,8 +139,8 @@ impl LargeJsonText {
     ///
     /// # Errors
     /// `Invalid`, with the place.
-    pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
-        self.0.parse()
+    pub(crate) fn parse_object<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
+        self.0.parse_object()
     }
 }
 

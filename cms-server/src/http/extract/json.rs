@@ -22,14 +22,19 @@ pub(crate) const MAX_NODES: usize = 100_000;
 pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
     check(text)?;
     // An array would be taken for the fields in their order.
-    if !text.trim_ascii_start().starts_with(b"{") {
-        return Err(Error::new(
-            cms_core::ErrorKind::Invalid,
-            "invalid_json",
-            "the JSON body must be an object",
-        ));
-    }
+    require_object(text)?;
     serde_json::from_slice(text).map_err(|error| fault(&error))
+}
+
+/// Refuses what is no JSON object, by its first character.
+///
+/// # Errors
+/// `Invalid` for anything else, also for nothing.
+pub(crate) fn require_object(text: &[u8]) -> Result<(), Error> {
+    if text.trim_ascii_start().starts_with(b"{") {
+        return Ok(());
+    }
+    Err(Error::new(cms_core::ErrorKind::Invalid, "invalid_json", "the JSON body must be an object"))
 }
 
 /// Checks that a text is JSON within the limits.

@@ -26,7 +26,7 @@ async fn decide(
     Segments((project,)): Segments<(ProjectId,)>,
     body: JsonText,
 ) -> Answer<Json<Decision>> {
-    let ask: Decide<'_> = body.parse()?;
+    let ask: Decide<'_> = body.parse_object()?;
     Ok(Json(app.cms().decisions().decide(&ctx, &project, &ask).await?))
 }
 
@@ -39,6 +39,6 @@ async fn decide_batch(
     Segments((project,)): Segments<(ProjectId,)>,
     body: LargeJsonText,
 ) -> Answer<Json<DecisionBatch>> {
-    let ask: DecideBatch<'_> = body.parse()?;
+    let ask: DecideBatch<'_> = body.parse_object()?;
     Ok(Json(app.cms().decisions().decide_batch(&ctx, &project, &ask).await?))
 }

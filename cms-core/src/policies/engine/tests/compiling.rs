@@ -171,6 +171,8 @@ fn the_nearest_rule_is_proposed() {
     assert_eq!(nearest("rag/auth/allow").as_deref(), Some("rag/authz/allow"));
     assert_eq!(nearest("rag/auths").as_deref(), Some("rag/authz"));
     assert_eq!(nearest("something/else/entirely"), None);
+    assert_eq!(nearest("rag/authz/allow").as_deref(), Some("rag/authz/allow"), "it exists, though undefined");
+    assert_eq!(nearest("rag/authz/allow/reason").as_deref(), Some("rag/authz/allow"));
 }
 
 #[test]
