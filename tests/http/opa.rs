@@ -150,3 +150,37 @@ fn callers_who_ask_too_often_hear_it_in_opa_s_form() {
         assert!(!refusal.header("retry-after").is_empty());
     });
 }
+
+#[test]
+fn what_gateways_send_is_taken() {
+    served(async |it| {
+        let key = decider(it).await;
+        let path = "/opa/p/default/v1/data/rag/authz/allow";
+        for spelling in
+            ["/opa/p/default/v1/data/rag/authz/allow/", "/opa/p/default/v1/data//rag/authz//allow"]
+        {
+            assert_eq!(key.post(spelling, json!({"input": {"user": "eve"}})).await.is(200)["result"], true);
+        }
+        let null = key.send("POST", path, "application/json", "null").await.is(200);
+        assert_eq!((&null["result"], &null["warning"]["code"]), (&json!(false), &json!("api_usage_warning")));
+        assert_eq!(key.send("POST", path, "application/json", "[{\"user\": \"eve\"}]").await.status, 400);
+    });
+}
+
+#[test]
+fn metrics_and_provenance_are_told_when_asked_for() {
+    served(async |it| {
+        let key = decider(it).await;
+        let path = "/opa/p/default/v1/data/rag/authz/allow";
+        let plain = key.get(path).await.is(200);
+        assert!(plain.get("metrics").is_none() && plain.get("provenance").is_none(), "{plain}");
+        for parameter in ["metrics", "metrics=true", "instrument=true"] {
+            let told = key.get(&format!("{path}?{parameter}")).await.is(200);
+            assert!(told["metrics"]["timer_rego_query_eval_ns"].as_u64() > Some(0), "{parameter}: {told}");
+        }
+        let told = key.get(&format!("{path}?provenance=true")).await.is(200);
+        assert!(told["provenance"]["version"].is_string(), "{told}");
+        let release = it.root().get("projects/p/environments/default").await.is(200)["release"].clone();
+        assert_eq!(told["provenance"]["bundles"]["default"]["revision"], release);
+    });
+}

@@ -3,6 +3,8 @@
 //! (<https://www.openpolicyagent.org/docs/rest-api>): 200 without `result` for what is undefined,
 //! unknown parameters ignored, a body with `GET` ignored. Errors take OPA's form in the front layer.
 
+use std::time::Instant;
+
 use axum::extract::{FromRequestParts, RawPathParams, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -52,6 +54,7 @@ pub(crate) struct Ask {
 struct Options {
     pretty: bool,
     provenance: bool,
+    metrics: bool,
     input: Option<String>,
 }
 
@@ -68,6 +71,10 @@ pub(crate) struct DataAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     provenance: Option<serde_json::Value>,
+    /// How long it took, in nanoseconds, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    metrics: Option<serde_json::Value>,
     /// That a body had no `input`.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<OpaWarning>,
@@ -106,7 +113,8 @@ impl FromRequestParts<AppState> for Ask {
             ctx,
             project: ProjectId::parse(named("project"))?,
             environment: EnvironmentId::parse(named("environment"))?,
-            path: named("path").to_owned(),
+            // As OPA does, empty parts count for nothing.
+            path: named("path").split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/"),
             options,
         })
     }
@@ -116,7 +124,8 @@ impl FromRequestParts<AppState> for Ask {
 #[utoipa::path(get, path = "/opa/{project}/{environment}/v1/data/{*path}", tag = "opa",
     params(("input" = Option<String>, Query, description = "The input document as JSON"),
         ("pretty" = Option<bool>, Query, description = "Whether the answer is indented"),
-        ("provenance" = Option<bool>, Query, description = "Whether the answer names its release")),
+        ("provenance" = Option<bool>, Query, description = "Whether the answer names its release"),
+        ("metrics" = Option<bool>, Query, description = "Whether the answer tells how long it took")),
     responses((status = 200, description = "The document", body = DataAnswer)))]
 async fn data_get(State(app): State<AppState>, ask: Ask) -> Answer<Response> {
     let input = ask.options.input.clone();
@@ -126,7 +135,8 @@ async fn data_get(State(app): State<AppState>, ask: Ask) -> Answer<Response> {
 /// Reads a document for the input in the body.
 #[utoipa::path(post, path = "/opa/{project}/{environment}/v1/data/{*path}", tag = "opa", request_body = Option<DataQuestion<'static>>,
     params(("pretty" = Option<bool>, Query, description = "Whether the answer is indented"),
-        ("provenance" = Option<bool>, Query, description = "Whether the answer names its release")),
+        ("provenance" = Option<bool>, Query, description = "Whether the answer names its release"),
+        ("metrics" = Option<bool>, Query, description = "Whether the answer tells how long it took")),
     responses((status = 200, description = "The document", body = DataAnswer)))]
 async fn data_post(
     State(app): State<AppState>,
@@ -136,7 +146,10 @@ async fn data_post(
     if body.is_blank() {
         return ask.answer(&app, None, None).await;
     }
-    let question: DataQuestion<'_> = body.parse()?;
+    if body.is_null() {
+        return ask.answer(&app, None, Some(NO_INPUT)).await;
+    }
+    let question: DataQuestion<'_> = body.parse_object()?;
     let warning = question.input.is_none().then_some(NO_INPUT);
     ask.answer(&app, question.input.map(RawValue::get), warning).await
 }
@@ -187,16 +200,31 @@ impl Ask {
         input: Option<&str>,
         warning: Option<OpaWarning>,
     ) -> Answer<Response> {
+        let started = Instant::now();
         let evaluated = self.evaluate(app, input).await?;
-        let provenance = self.options.provenance.then(
-            || serde_json::json!({"bundles": {self.environment.as_str(): {"revision": &*evaluated.release}}}),
-        );
-        let answer =
-            DataAnswer { result: evaluated.result, decision_id: evaluated.decision_id, provenance, warning };
+        let took = started.elapsed().as_nanos();
+        let metrics = self
+            .options
+            .metrics
+            .then(|| serde_json::json!({"timer_rego_query_eval_ns": took, "timer_server_handler_ns": took}));
+        let provenance = self.options.provenance.then(|| self.provenance(&evaluated.release));
+        let (result, decision_id) = (evaluated.result, evaluated.decision_id);
+        let answer = DataAnswer { result, decision_id, provenance, metrics, warning };
         if self.options.pretty {
             return Ok(json(indented(&answer)?));
         }
         Ok(Json(answer).into_response())
+    }
+
+    /// Which program and release answered, in OPA's words.
+    fn provenance(&self, release: &str) -> serde_json::Value {
+        serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "build_commit": "",
+            "build_timestamp": "",
+            "build_hostname": "",
+            "bundles": {self.environment.as_str(): {"revision": release}},
+        })
     }
 }
 
@@ -216,6 +244,7 @@ impl Options {
             match name {
                 "pretty" => options.pretty = on,
                 "provenance" => options.provenance = on,
+                "metrics" | "instrument" => options.metrics |= on,
                 "input" => options.input = Some(decode(value)),
                 _ => {}
             }
@@ -259,7 +288,13 @@ mod tests {
 
     #[test]
     fn an_undefined_document_has_no_result() {
-        let answer = DataAnswer { result: None, decision_id: "d".into(), provenance: None, warning: None };
+        let answer = DataAnswer {
+            result: None,
+            decision_id: "d".into(),
+            provenance: None,
+            metrics: None,
+            warning: None,
+        };
         assert_eq!(serde_json::to_string(&answer).unwrap(), r#"{"decision_id":"d"}"#);
     }
 }
