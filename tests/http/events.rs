@@ -104,3 +104,20 @@ fn a_revoked_credential_gets_no_further_event() {
         assert!(!rest.unwrap().contains("\"b\""));
     });
 }
+
+#[test]
+fn a_revision_alone_stands_for_all_of_its_events() {
+    served(async |it| {
+        it.empty_project("p").await;
+        let root = it.root();
+        let mut live = Stream::open(&root, "").await;
+        root.put("projects/p/data/a", json!({})).await.is(201);
+        root.put("projects/p/secrets/s", json!({"data": {"k": "v"}})).await.is(201);
+        let seen = live.take(3).await;
+        let kinds: Vec<_> = seen.iter().map(|event| event.kind.as_str()).collect();
+        assert_eq!(kinds, ["release", "activation", "secret"], "a release is there before it is active");
+        let revision = seen[0].id.split('.').next().unwrap();
+        let mut resumed = Stream::open(&root, &format!("?after={revision}")).await;
+        assert_eq!(resumed.next().await, seen[2]);
+    });
+}

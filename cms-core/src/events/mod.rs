@@ -71,21 +71,27 @@ impl Events {
     }
 }
 
+/// Reads the id of an event, or a revision alone, which stands for all of its events.
 fn parse_id(id: &str) -> Result<(Revision, usize)> {
-    let parsed =
-        id.split_once('.').and_then(|(revision, index)| Some((revision.parse().ok()?, index.parse().ok()?)));
+    let parsed = match id.split_once('.') {
+        Some((revision, index)) => revision.parse().ok().zip(index.parse().ok()),
+        None => id.parse().ok().map(|revision| (revision, usize::MAX)),
+    };
     parsed.ok_or_else(|| {
         Error::new(
             ErrorKind::Invalid,
             "invalid_event_id",
-            "`after` must be the id of an event, such as `120.1`",
+            "`after` must be the id of an event, such as `120.1`, or a revision, such as `120`",
         )
     })
 }
 
 fn events_of(scope: &Scope, batch: &Batch) -> Vec<ProjectEvent> {
-    let seen = batch.events.iter().filter_map(|change| event_of(scope, change));
-    seen.enumerate()
+    let mut seen: Vec<_> = batch.events.iter().filter_map(|change| event_of(scope, change)).collect();
+    // A release is there before it is activated, though its key sorts behind.
+    seen.sort_by_key(|(kind, _)| *kind != "release");
+    seen.into_iter()
+        .enumerate()
         .map(|(at, (kind, data))| ProjectEvent { id: format!("{}.{}", batch.revision, at + 1), kind, data })
         .collect()
 }
