@@ -405,6 +405,17 @@ impl Form {
     }
 }
 
+/// Every setting with its variable and its form, a line each, for people to read.
+pub fn listing() -> String {
+    let mut lines = String::new();
+    for (section, name, form) in KEYS {
+        let key = if section.is_empty() { (*name).to_owned() } else { format!("{section}.{name}") };
+        let variable = variable_name(section, name);
+        lines.push_str(&format!("  {key:<28}{variable:<34}{}\n", form.words()));
+    }
+    lines
+}
+
 /// The variable of a key.
 fn variable_name(section: &str, name: &str) -> String {
     let joined = if section.is_empty() { format!("CMS_{name}") } else { format!("CMS_{section}_{name}") };

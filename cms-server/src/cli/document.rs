@@ -58,6 +58,7 @@ const FIELDS: &[Column] = &[
 pub(crate) enum DocumentCommand {
     Delete(Delete),
     Diff(Diff),
+    #[command(visible_alias = "show")]
     Get(Get),
     List(List),
     Put(Put),

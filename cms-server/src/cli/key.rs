@@ -53,6 +53,7 @@ pub(crate) struct KeyArgs {
 #[derive(Subcommand)]
 enum KeyCommand {
     Create(Create),
+    #[command(visible_alias = "show")]
     Get(Get),
     List(List),
     Revoke(Revoke),

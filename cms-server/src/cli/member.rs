@@ -29,6 +29,7 @@ pub(crate) struct MemberArgs {
 enum MemberCommand {
     List(List),
     Remove(Remove),
+    #[command(visible_alias = "add")]
     Set(Set),
 }
 

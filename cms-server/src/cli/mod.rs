@@ -30,6 +30,7 @@ mod login;
 mod member;
 mod offline;
 mod output;
+mod pinned;
 mod policy;
 mod project;
 mod release;

@@ -12,13 +12,8 @@ use super::list::{self, PageArgs};
 use super::route::Route;
 use super::table::{self, Column};
 
-const COLUMNS: &[Column] = &[
-    ("ID", "id"),
-    ("NAME", "name"),
-    ("STATE", "state"),
-    ("CREATED", "created_at"),
-    ("DESCRIPTION", "description"),
-];
+const COLUMNS: &[Column] =
+    &[("ID", "id"), ("NAME", "name"), ("CREATED", "created_at"), ("DESCRIPTION", "description")];
 
 const FIELDS: &[Column] = &[
     ("id", "id"),
@@ -42,6 +37,7 @@ pub(crate) struct ProjectArgs {
 enum ProjectCommand {
     Create(Create),
     Delete(Delete),
+    #[command(visible_alias = "show")]
     Get(Get),
     List(List),
     Update(Update),

@@ -46,6 +46,7 @@ pub(crate) struct ReleaseArgs {
 enum ReleaseCommand {
     Create(Create),
     Diff(Diff),
+    #[command(visible_alias = "show")]
     Get(Get),
     List(List),
 }

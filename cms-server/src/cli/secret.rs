@@ -58,6 +58,7 @@ pub(crate) struct SecretArgs {
 enum SecretCommand {
     Delete(Name),
     Destroy(Destroy),
+    #[command(visible_alias = "show")]
     Get(Get),
     List(List),
     Put(Put),

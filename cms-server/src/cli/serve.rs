@@ -11,14 +11,18 @@ use super::failure::Failure;
 use super::output::Format;
 use crate::server::Server;
 use crate::settings::{Checked, LogFormat, Settings};
-use crate::{hardening, telemetry};
+use crate::{hardening, settings, telemetry};
 
 /// Run the server
 #[derive(Args)]
 #[command(
     after_help = "Every setting can stand in the file, in a variable (`CMS_STORE`, `CMS_SEAL_KEY_FILE`, …) or, \
     where there is one, in a flag; the later wins.\n\nExample:\n  cms init --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key\n  \
-    cms serve --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key --listen 0.0.0.0:7080"
+    cms serve --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key --listen 0.0.0.0:7080",
+    after_long_help = format!("Every setting can stand in the file, in a variable or, where there is one, in a flag; the later \
+    wins. In the file, what comes before the dot is the table.\n\nSettings:\n{}\nExample:\n  \
+    cms init --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key\n  \
+    cms serve --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key --listen 0.0.0.0:7080", settings::listing())
 )]
 pub(crate) struct ServeArgs {
     #[command(flatten)]

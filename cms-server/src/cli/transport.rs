@@ -13,6 +13,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use super::failure::{Exit, Failure};
+use super::pinned::Pinned;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,25 +89,31 @@ pub(crate) fn explain(error: &reqwest::Error, address: &Url) -> Failure {
 }
 
 fn tls(ca_cert: Option<&Path>) -> Result<ClientConfig, Failure> {
-    let mut roots = RootCertStore::empty();
-    match ca_cert {
-        Some(path) => add_roots(&mut roots, path)?,
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-    }
+    let failed = |error: &dyn std::fmt::Display| Failure::error(format!("cannot set up TLS: {error}"));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = versions.map_err(|error| Failure::error(format!("cannot set up TLS: {error}")))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    let versions =
+        ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+    let builder = versions.map_err(|error| failed(&error))?;
+    let mut roots = RootCertStore::empty();
+    let Some(path) = ca_cert else {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        return Ok(builder.with_root_certificates(roots).with_no_client_auth());
+    };
+    let named = add_roots(&mut roots, path)?;
+    let pinned = Pinned::new(named, roots, provider).map_err(|error| failed(&error))?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(pinned)).with_no_client_auth())
 }
 
-fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), Failure> {
+fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
     let wrong =
         |why: String| Failure::error(format!("cannot use the certificates in `{}`: {why}", path.display()));
+    let mut named = Vec::new();
     for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))? {
         let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+        roots.add(certificate.clone()).map_err(|error| wrong(error.to_string()))?;
+        named.push(certificate);
     }
-    if roots.is_empty() { Err(wrong("there is no PEM certificate in it".to_owned())) } else { Ok(()) }
+    if named.is_empty() { Err(wrong("there is no PEM certificate in it".to_owned())) } else { Ok(named) }
 }
 
 fn speaks_plain_http(error: &reqwest::Error) -> bool {

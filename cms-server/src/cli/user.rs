@@ -42,6 +42,7 @@ pub(crate) struct UserArgs {
 enum UserCommand {
     Create(Create),
     Delete(Delete),
+    #[command(visible_alias = "show")]
     Get(Get),
     List(List),
     Password(Password),

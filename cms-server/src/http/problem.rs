@@ -22,6 +22,9 @@ pub(crate) type Answer<T> = Result<T, Problem>;
 /// What the stable `code` of a problem is prefixed with to make its `type`.
 pub const TYPE_PREFIX: &str = "urn:cms:problem:";
 
+/// After how many seconds to try again where a quota is full.
+const QUOTA_RETRY_SECONDS: u64 = 60;
+
 /// In whose form the errors of a surface are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -92,6 +95,9 @@ impl Problem {
         if let Some(after) = self.error.retry_after() {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        } else if self.status == StatusCode::TOO_MANY_REQUESTS {
+            // A quota has no time of its own; somebody may make room meanwhile.
+            headers.insert(RETRY_AFTER, HeaderValue::from(QUOTA_RETRY_SECONDS));
         }
     }
 
@@ -258,6 +264,9 @@ mod tests {
         assert_eq!(unauthenticated.headers()[CONTENT_TYPE], "application/problem+json");
         let busy = Error::unavailable("busy", "too much").with_retry_after(Duration::from_millis(1200));
         assert_eq!(Problem::from(busy).render(Form::Opa, "r1", "/").headers()[RETRY_AFTER], "2");
+        let full = Problem::from(Error::new(ErrorKind::TooMany, "quota_exceeded", "full"));
+        let full = full.render(Form::Problem, "r1", "/");
+        assert_eq!((full.status().as_u16(), &full.headers()[RETRY_AFTER]), (429, &HeaderValue::from(60)));
     }
 
     #[test]
