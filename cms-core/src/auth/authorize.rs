@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-use super::rules::{self, Facts, Rules, Verdict};
+use super::rules::{Facts, Question, Rules, Verdict};
 use super::{Action, Authorized, KeyScope, Principal, PrincipalKind, Target, grants};
 use crate::audit::{Audit, AuditOutcome, NewRecord};
 use crate::context::RequestContext;
@@ -162,16 +162,16 @@ impl Authorizer {
     }
 
     fn decide(&self, principal: &Principal, action: Action, target: &Target, facts: Facts) -> Verdict {
-        let input = rules::input(principal, action, target, facts);
+        let question = Question { caller: &principal.kind, action, target, facts };
         let root = matches!(principal.kind, PrincipalKind::Root | PrincipalKind::System);
         match self.0.released.load().as_ref().filter(|_| !root) {
             Some(released) if released.is_plain() => {
-                let verdict = released.decide(input.clone());
-                let visible = verdict.allow || self.0.built_in.decide(input).visible;
+                let verdict = released.decide(question);
+                let visible = verdict.allow || self.0.built_in.decide(question).visible;
                 Verdict { visible, ..verdict }
             }
-            Some(released) => released.decide(input),
-            None => self.0.built_in.decide(input),
+            Some(released) => released.decide(question),
+            None => self.0.built_in.decide(question),
         }
     }
 

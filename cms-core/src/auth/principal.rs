@@ -17,7 +17,7 @@ pub struct Principal {
 }
 
 /// The kinds of caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PrincipalKind {
     /// A person.
     User {
@@ -176,7 +176,7 @@ impl ScopeName {
 }
 
 /// A scope of an API key, optionally narrowed to an environment and a name prefix.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyScope {
     /// What the key may do.
     pub name: ScopeName,

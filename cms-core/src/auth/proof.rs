@@ -8,7 +8,7 @@ use super::Action;
 use crate::ids::{EnvironmentId, Name, ProjectId};
 
 /// What an action is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     /// The project; `platform` for what belongs to none.
     pub project: ProjectId,

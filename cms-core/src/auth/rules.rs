@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Asks the authorization policy: builds its input, evaluates it, reads its answer. Which policy it
-//! is, and what follows from the answer, is in `authorize`.
+//! Asks the authorization policy: builds its input, evaluates it, reads its answer, and remembers it.
+//! Which policy it is, and what follows from the answer, is in `authorize`.
 
 use std::sync::Arc;
 
-use super::{Action, KeyScope, Principal, PrincipalKind, Role, Target};
+use quick_cache::Equivalent;
+use quick_cache::sync::Cache;
+
+use super::{Action, KeyScope, PrincipalKind, Role, Target};
 use crate::error::{Error, Result};
 use crate::policies::engine::{
     Data, Evaluation, Input, Limits, Module, Options, Program, QueryPath, Snapshot, Value,
@@ -17,12 +20,54 @@ const DECISION: [&str; 3] = ["cms", "authz", "decision"];
 /// What a released policy without that is asked for: yes or no alone.
 const ALLOW: [&str; 3] = ["cms", "authz", "allow"];
 
-/// A policy that decides.
+/// How many answers are remembered.
+const REMEMBERED: usize = 16_384;
+/// Longer names are asked about each time, so that they do not fill the memory.
+const MAX_REMEMBERED_NAME: usize = 256;
+
+/// A policy that decides. The same question has the same answer for as long as the policy stands, so
+/// it is evaluated once; the answers go with the policy.
 #[derive(Debug)]
 pub(super) struct Rules {
     snapshot: Arc<Snapshot>,
     path: QueryPath,
     is_plain: bool,
+    /// None if the policy asks for the time or for chance.
+    remembered: Option<Cache<Asked, Verdict>>,
+}
+
+/// Everything that the policy's input is made of, and nothing else.
+#[derive(Debug, Clone, Copy, Hash)]
+pub(super) struct Question<'a> {
+    pub(super) caller: &'a PrincipalKind,
+    pub(super) action: Action,
+    pub(super) target: &'a Target,
+    pub(super) facts: Facts,
+}
+
+/// A question that was asked. Hashes like [`Question`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Asked {
+    caller: PrincipalKind,
+    action: Action,
+    target: Target,
+    facts: Facts,
+}
+
+impl Question<'_> {
+    fn to_owned(self) -> Asked {
+        let Self { caller, action, target, facts } = self;
+        Asked { caller: caller.clone(), action, target: target.clone(), facts }
+    }
+}
+
+impl Equivalent<Asked> for Question<'_> {
+    fn equivalent(&self, asked: &Asked) -> bool {
+        self.action == asked.action
+            && self.facts == asked.facts
+            && *self.target == asked.target
+            && *self.caller == asked.caller
+    }
 }
 
 impl Rules {
@@ -36,7 +81,12 @@ impl Rules {
             Data::from_documents(std::iter::empty::<(&str, &str)>(), &options.limits).map_err(faults)?;
         let snapshot = Snapshot::new(Arc::new(program), &data).map_err(faults)?;
         let path = QueryPath::from_segments(DECISION).map_err(Error::internal)?;
-        Ok(Self { snapshot: Arc::new(snapshot), path, is_plain: false })
+        Ok(Self::new(Arc::new(snapshot), path, false))
+    }
+
+    fn new(snapshot: Arc<Snapshot>, path: QueryPath, is_plain: bool) -> Self {
+        let remembered = snapshot.program().is_repeatable().then(|| Cache::new(REMEMBERED));
+        Self { snapshot, path, is_plain, remembered }
     }
 
     /// The policy of a release, asked in the same place; if it has no `decision`, for `allow`.
@@ -45,7 +95,7 @@ impl Rules {
         let program = snapshot.program();
         let plain = allow.filter(|allow| program.defines(allow) && !program.defines(&self.path));
         let is_plain = plain.is_some();
-        Self { path: plain.unwrap_or_else(|| self.path.clone()), snapshot, is_plain }
+        Self::new(snapshot, plain.unwrap_or_else(|| self.path.clone()), is_plain)
     }
 
     /// Whether the policy says yes or no and nothing else.
@@ -54,7 +104,20 @@ impl Rules {
     }
 
     /// Asks. Every error is a refusal.
-    pub(super) fn decide(&self, input: Value) -> Verdict {
+    pub(super) fn decide(&self, question: Question<'_>) -> Verdict {
+        let fits = question.target.name.as_ref().is_none_or(|name| name.len() <= MAX_REMEMBERED_NAME);
+        let Some(remembered) = self.remembered.as_ref().filter(|_| fits) else {
+            return self.evaluate(question.input());
+        };
+        if let Some(verdict) = remembered.get(&question) {
+            return verdict;
+        }
+        let verdict = self.evaluate(question.input());
+        remembered.insert(question.to_owned(), verdict.clone());
+        verdict
+    }
+
+    fn evaluate(&self, input: Value) -> Verdict {
         match self.snapshot.evaluate(&self.path, &Input::from(input)) {
             Ok(Evaluation::Defined(answer)) if self.is_plain => Verdict::read_plain(&answer),
             Ok(Evaluation::Defined(answer)) => Verdict::read(&answer),
@@ -117,14 +180,16 @@ pub(super) struct Facts {
     pub(super) project_role: Option<Role>,
 }
 
-/// Builds the policy's input.
-pub(super) fn input(principal: &Principal, action: Action, target: &Target, facts: Facts) -> Value {
-    object([
-        ("principal", principal_value(&principal.kind, facts.project_role)),
-        ("action", Value::from(action.as_str())),
-        ("target", target_value(target)),
-        ("project_exists", Value::from(facts.project_exists)),
-    ])
+impl Question<'_> {
+    /// The policy's input.
+    fn input(self) -> Value {
+        object([
+            ("principal", principal_value(self.caller, self.facts.project_role)),
+            ("action", Value::from(self.action.as_str())),
+            ("target", target_value(self.target)),
+            ("project_exists", Value::from(self.facts.project_exists)),
+        ])
+    }
 }
 
 fn principal_value(kind: &PrincipalKind, project_role: Option<Role>) -> Value {
@@ -182,6 +247,8 @@ fn object(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::ScopeName;
+    use crate::ids::{ProjectId, UserId};
     use crate::policies::engine::run_tests;
 
     fn built_in() -> Module {
@@ -195,7 +262,7 @@ mod tests {
         let program = Program::compile(&[module], &options).unwrap();
         let data = Data::from_documents(std::iter::empty::<(&str, &str)>(), &options.limits).unwrap();
         let snapshot = Snapshot::new(Arc::new(program), &data).unwrap();
-        built_in.released(Arc::new(snapshot)).decide(Value::from(1_u64))
+        built_in.released(Arc::new(snapshot)).evaluate(Value::from(1_u64))
     }
 
     #[test]
@@ -214,6 +281,68 @@ mod tests {
     fn the_built_in_policy_runs_on_the_register_machine() {
         let program = Program::compile(&[built_in()], &Options::platform(Limits::default())).unwrap();
         assert_eq!(program.interpreted().collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_remembered_answer_is_the_one_that_the_policy_gives() {
+        let rules = Rules::built_in().unwrap();
+        let (rag, other) = (ProjectId::parse("rag").unwrap(), ProjectId::parse("other").unwrap());
+        let scope = |name, prefix: Option<&str>| KeyScope { name, environment: None, prefix: prefix.map(Arc::from) };
+        let key = |scopes: &[KeyScope]| PrincipalKind::Key {
+            id: Arc::from("k"),
+            project: rag.clone(),
+            environment: None,
+            scopes: Arc::from(scopes),
+        };
+        let user = |role| PrincipalKind::User {
+            user: UserId::parse("eve").unwrap(),
+            role,
+            session: Arc::from("s"),
+        };
+        let callers = [
+            PrincipalKind::Root,
+            user(None),
+            user(Some(Role::Auditor)),
+            user(Some(Role::PlatformAdmin)),
+            key(&[scope(ScopeName::Decide, None)]),
+            key(&[scope(ScopeName::SecretRead, Some("a"))]),
+            key(&[scope(ScopeName::SecretRead, Some("b"))]),
+        ];
+        let targets = [
+            Target::new(&rag, "secret").named("a/x"),
+            Target::new(&rag, "secret").named("b/x"),
+            Target::new(&rag, "policy"),
+            Target::new(&other, "secret").named("a/x"),
+            Target::platform("user"),
+        ];
+        let roles = [None, Some(Role::ProjectUser), Some(Role::ProjectAdmin)];
+        let mut allowed = 0;
+        for _ in 0..2 {
+            for caller in &callers {
+                for target in &targets {
+                    for (action, project_role) in Action::ALL.iter().flat_map(|a| roles.map(|role| (*a, role))) {
+                        let facts = Facts { project_exists: true, project_role };
+                        let question = Question { caller, action, target, facts };
+                        let verdict = rules.decide(question);
+                        assert_eq!(verdict, rules.evaluate(question.input()), "{question:?}");
+                        allowed += usize::from(verdict.allow);
+                    }
+                }
+            }
+        }
+        assert!(allowed > 100, "{allowed} were allowed: the comparison proves little");
+    }
+
+    #[test]
+    fn a_policy_that_asks_for_the_time_is_asked_each_time() {
+        let compiled = |text: &str| {
+            let module = Module::new("cms/authz", format!("package cms.authz\n{text}"));
+            Program::compile(&[module], &Options::platform(Limits::default())).unwrap().is_repeatable()
+        };
+        assert!(compiled("decision := {\"allow\": true} if input.x == time.clock(1)"));
+        assert!(!compiled("decision := {\"allow\": true} if time.now_ns() > 1"));
+        assert!(!compiled("decision := {\"allow\": helper}\nhelper if rand.intn(\"x\", 2) == 1"));
+        assert!(!compiled("decision := {\"allow\": true} if input.x with input.x as true"), "not looked into");
     }
 
     #[test]

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 
 use super::engine::{Data, Diagnostic, Limits, Module, Options, Program, Snapshot};
 use super::places;
@@ -21,9 +22,12 @@ const CAPACITY_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Programs, data and snapshots by the hash of what they come from. Cloning shares them.
 #[derive(Debug, Clone)]
-pub(crate) struct Artifacts {
-    programs: Cache<String, Kept<Arc<Program>>>,
-    data: Cache<String, Kept<Data>>,
+pub(crate) struct Artifacts(Arc<Kinds>);
+
+#[derive(Debug)]
+struct Kinds {
+    programs: Cache<String, Kept<Arc<Program>>, BySource>,
+    data: Cache<String, Kept<Data>, BySource>,
     snapshots: Cache<String, Arc<Snapshot>>,
 }
 
@@ -34,36 +38,43 @@ struct Kept<T> {
     source_bytes: u32,
 }
 
-fn bounded<T: Clone + Send + Sync + 'static>() -> Cache<String, Kept<T>> {
-    Cache::builder()
-        .max_capacity(CAPACITY_BYTES)
-        .weigher(|_, kept: &Kept<T>| kept.source_bytes.max(1_024))
-        .build()
+/// Weighs what is kept by the text that it came from.
+#[derive(Debug, Clone)]
+struct BySource;
+
+impl<T> Weighter<String, Kept<T>> for BySource {
+    fn weight(&self, _: &String, kept: &Kept<T>) -> u64 {
+        u64::from(kept.source_bytes.max(1_024))
+    }
+}
+
+fn bounded<T: Clone>() -> Cache<String, Kept<T>, BySource> {
+    Cache::with_weighter(256, CAPACITY_BYTES, BySource)
 }
 
 impl Artifacts {
     pub(crate) fn new() -> Self {
-        Self { programs: bounded(), data: bounded(), snapshots: Cache::builder().max_capacity(4_096).build() }
+        Self(Arc::new(Kinds { programs: bounded(), data: bounded(), snapshots: Cache::new(4_096) }))
     }
 
     /// The compiled policies and parsed data of a set.
     pub(crate) async fn snapshot(&self, scope: &Scope, set: &SetRecord) -> Result<Arc<Snapshot>> {
         let (policies, data) = (program_key(scope, set), data_key(scope, set));
         let key = format!("{policies} {data}");
-        if let Some(snapshot) = self.snapshots.get(&key) {
+        if let Some(snapshot) = self.0.snapshots.get(&key) {
             return Ok(snapshot);
         }
         let program = self.program(scope, set).await?;
         let data = self.data(scope, set).await?;
         let snapshot = Arc::new(Snapshot::new(program, &data).map_err(|found| refused(&found))?);
-        self.snapshots.insert(key, snapshot.clone());
+        self.0.snapshots.insert(key, snapshot.clone());
         Ok(snapshot)
     }
 
     /// The compiled policies of a set.
     pub(crate) async fn program(&self, scope: &Scope, set: &SetRecord) -> Result<Arc<Program>> {
         let key = program_key(scope, set);
-        if let Some(kept) = self.programs.get(&key) {
+        if let Some(kept) = self.0.programs.get(&key) {
             return Ok(kept.value);
         }
         let modules = self.modules(scope, set).await?;
@@ -75,7 +86,7 @@ impl Artifacts {
     /// The parsed data of a set.
     pub(crate) async fn data(&self, scope: &Scope, set: &SetRecord) -> Result<Data> {
         let key = data_key(scope, set);
-        if let Some(kept) = self.data.get(&key) {
+        if let Some(kept) = self.0.data.get(&key) {
             return Ok(kept.value);
         }
         let mut texts = Vec::new();
@@ -90,7 +101,7 @@ impl Artifacts {
         .await
         .map_err(Error::internal)?
         .map_err(|found| refused(&found))?;
-        self.data.insert(key, Kept { value: data.clone(), source_bytes });
+        self.0.data.insert(key, Kept { value: data.clone(), source_bytes });
         Ok(data)
     }
 
@@ -98,17 +109,17 @@ impl Artifacts {
     pub(crate) fn keep_program(&self, scope: &Scope, set: &SetRecord, program: Arc<Program>) {
         let source_bytes =
             u32::try_from(set.count(Kind::Policy).saturating_mul(8 * 1024)).unwrap_or(u32::MAX);
-        self.programs.insert(program_key(scope, set), Kept { value: program, source_bytes });
+        self.0.programs.insert(program_key(scope, set), Kept { value: program, source_bytes });
     }
 
     /// Keeps what the gate has parsed.
     pub(crate) fn keep_data(&self, scope: &Scope, set: &SetRecord, data: Data, source_bytes: u32) {
-        self.data.insert(data_key(scope, set), Kept { value: data, source_bytes });
+        self.0.data.insert(data_key(scope, set), Kept { value: data, source_bytes });
     }
 
     /// How much text the kept data of a set came from, at most.
     pub(crate) fn data_bytes(&self, scope: &Scope, set: &SetRecord) -> u32 {
-        self.data.get(&data_key(scope, set)).map_or(0, |kept| kept.source_bytes)
+        self.0.data.get(&data_key(scope, set)).map_or(0, |kept| kept.source_bytes)
     }
 
     /// The policies of a set, as texts.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::StreamExt;
-use moka::sync::Cache;
 use parking_lot::Mutex;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 
 use super::{Entry, Event, Revision, Store};
 use crate::error::Result;
@@ -17,6 +18,19 @@ use crate::error::Result;
 const SHARDS: usize = 256;
 /// The bound of the cache, in bytes of keys and values.
 const CAPACITY_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How many keys are expected.
+const ABOUT: usize = 16 * 1024;
+
+/// Weighs a key with its value and what keeping them takes.
+#[derive(Debug, Clone)]
+struct BySize;
+
+impl Weighter<Arc<str>, Arc<Cached>> for BySize {
+    fn weight(&self, key: &Arc<str>, cached: &Arc<Cached>) -> u64 {
+        (key.len() + cached.entry.as_ref().map_or(0, |entry| entry.value.len()) + 256) as u64
+    }
+}
 
 /// A cached key: its entry (or that it does not exist), and what was parsed from it.
 #[derive(Debug)]
@@ -67,7 +81,7 @@ pub struct ReadCache(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Arc<dyn Store>,
-    entries: Cache<Arc<str>, Arc<Cached>>,
+    entries: Cache<Arc<str>, Arc<Cached>, BySize>,
     /// Counts the changes of a shard's keys: a read that began before a change must not be kept.
     epochs: Vec<AtomicU64>,
     /// Counts how often everything was forgotten.
@@ -81,13 +95,7 @@ struct Inner {
 impl ReadCache {
     /// Builds a cache in front of a store. It keeps nothing until [`ReadCache::follow`] runs.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        let entries = Cache::builder()
-            .max_capacity(CAPACITY_BYTES)
-            .weigher(|key: &Arc<str>, cached: &Arc<Cached>| {
-                let value = cached.entry.as_ref().map_or(0, |entry| entry.value.len());
-                u32::try_from(key.len() + value + 256).unwrap_or(u32::MAX)
-            })
-            .build();
+        let entries = Cache::with_weighter(ABOUT, CAPACITY_BYTES, BySize);
         Self(Arc::new(Inner {
             store,
             entries,
@@ -118,7 +126,7 @@ impl ReadCache {
             if self.epoch(key).load(Ordering::SeqCst) == epoch {
                 cached.sure.store(true, Ordering::SeqCst);
             } else {
-                self.0.entries.invalidate(key);
+                self.0.entries.remove(key);
             }
         }
         Ok(cached)
@@ -135,13 +143,13 @@ impl ReadCache {
     /// Forgets a key.
     pub fn invalidate(&self, key: &str) {
         self.epoch(key).fetch_add(1, Ordering::SeqCst);
-        self.0.entries.invalidate(key);
+        self.0.entries.remove(key);
     }
 
     /// Forgets everything.
     pub fn clear(&self) {
         self.0.generation.fetch_add(1, Ordering::SeqCst);
-        self.0.entries.invalidate_all();
+        self.0.entries.clear();
     }
 
     /// The last revision of other processes that the cache reflects.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use jsonwebtoken::Algorithm;
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 use super::credential::{Digest, random};
@@ -40,7 +40,7 @@ pub const ACCESS_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// The longest token that is looked at; ours have about 500 bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// How many verified tokens are remembered.
-const REMEMBERED: u64 = 100_000;
+const REMEMBERED: usize = 100_000;
 /// Where the signing keys are kept.
 pub(crate) const SIGNING_KEY: &str = "auth/signing/keys";
 const ATTEMPTS: usize = 16;
@@ -73,14 +73,14 @@ pub(crate) struct Tokens {
     kit: Kit,
     sealed: Sealed,
     issuer: Arc<str>,
-    remembered: Cache<[u8; 32], Arc<Verified>>,
+    remembered: Arc<Cache<[u8; 32], Arc<Verified>>>,
 }
 
 impl Tokens {
     /// Tokens that name `issuer` as who made them and whom they are for.
     pub(crate) fn new(kit: Kit, issuer: impl Into<Arc<str>>) -> Self {
         let sealed = Sealed::of(&kit);
-        Self { kit, sealed, issuer: issuer.into(), remembered: Cache::new(REMEMBERED) }
+        Self { kit, sealed, issuer: issuer.into(), remembered: Arc::new(Cache::new(REMEMBERED)) }
     }
 
     /// Signs a token for a session.
@@ -117,7 +117,7 @@ impl Tokens {
             if known.expires > now && keys.knows(&known.kid) {
                 return Ok(Some(known));
             }
-            self.remembered.invalidate(&digest);
+            self.remembered.remove(&digest);
             return Ok(None);
         }
         let Some(verified) = self.check(&keys, token, now) else { return Ok(None) };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The built-in functions that no policy may call, because they reach outside the engine.
+//! What is known of built-in functions by their names: those that no policy may call, because they
+//! reach outside the engine, and those whose answer varies.
 
 /// Names and name prefixes (those that end in a dot), with what to do instead.
 const REFUSED: &[(&str, &str)] = &[
@@ -9,6 +10,14 @@ const REFUSED: &[(&str, &str)] = &[
     ("opa.runtime", "put what the policy needs into a data document"),
     ("providers.aws.", "sign requests in the service"),
 ];
+
+/// Names of functions that may answer differently when asked the same again.
+const VARYING: &[&str] = &["rand.intn", "time.now_ns", "uuid.rfc4122"];
+
+/// Whether a function's answer depends on more than its arguments.
+pub(super) fn varies(name: &str) -> bool {
+    VARYING.contains(&name)
+}
 
 /// Says why a function is refused, if it is.
 pub(super) fn refusal(name: &str) -> Option<String> {

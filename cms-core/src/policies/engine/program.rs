@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use regorus::{Engine, rvm};
 
+use super::builtins;
 use super::compile;
 use super::diagnostic::Diagnostic;
 use super::limits::Limits;
@@ -82,6 +83,16 @@ impl Program {
     /// data: those that use `with`, `walk`, or all of `data` at once.
     pub fn interpreted(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().filter(|rule| rule.runs == Runs::Interpreter).map(|rule| rule.name.as_str())
+    }
+
+    /// Whether the same input always has the same answer: no rule asks for the time or for chance.
+    /// Rules that the interpreter evaluates count as if they did.
+    pub fn is_repeatable(&self) -> bool {
+        self.interpreter.is_none()
+            && self.shards.iter().all(|shard| {
+                let functions = &shard.program.builtin_info_table;
+                functions.iter().all(|function| !builtins::varies(&function.name))
+            })
     }
 
     /// Whether a path names a rule, a place in a rule's value, or a place with rules below it.
