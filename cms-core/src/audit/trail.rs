@@ -169,6 +169,14 @@ impl Audit {
 async fn record_accesses(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Access>, durability: Durability) {
     let mut group = Vec::with_capacity(MAX_BATCH);
     while waiting.recv_many(&mut group, MAX_BATCH).await > 0 {
+        // Whoever else is about to ask on this thread does so first: a group costs about as much as
+        // one record.
+        tokio::task::yield_now().await;
+        while group.len() < MAX_BATCH
+            && let Ok(access) = waiting.try_recv()
+        {
+            group.push(access);
+        }
         // Whoever has given up was told so: recording it now would pile up work.
         group.retain(|access: &Access| !access.done.is_closed());
         let drafts: Vec<&Draft> = group.iter().map(|access| &access.draft).collect();

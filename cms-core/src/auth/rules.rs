@@ -287,18 +287,16 @@ mod tests {
     fn a_remembered_answer_is_the_one_that_the_policy_gives() {
         let rules = Rules::built_in().unwrap();
         let (rag, other) = (ProjectId::parse("rag").unwrap(), ProjectId::parse("other").unwrap());
-        let scope = |name, prefix: Option<&str>| KeyScope { name, environment: None, prefix: prefix.map(Arc::from) };
+        let scope =
+            |name, prefix: Option<&str>| KeyScope { name, environment: None, prefix: prefix.map(Arc::from) };
         let key = |scopes: &[KeyScope]| PrincipalKind::Key {
             id: Arc::from("k"),
             project: rag.clone(),
             environment: None,
             scopes: Arc::from(scopes),
         };
-        let user = |role| PrincipalKind::User {
-            user: UserId::parse("eve").unwrap(),
-            role,
-            session: Arc::from("s"),
-        };
+        let user =
+            |role| PrincipalKind::User { user: UserId::parse("eve").unwrap(), role, session: Arc::from("s") };
         let callers = [
             PrincipalKind::Root,
             user(None),
@@ -320,7 +318,9 @@ mod tests {
         for _ in 0..2 {
             for caller in &callers {
                 for target in &targets {
-                    for (action, project_role) in Action::ALL.iter().flat_map(|a| roles.map(|role| (*a, role))) {
+                    for (action, project_role) in
+                        Action::ALL.iter().flat_map(|a| roles.map(|role| (*a, role)))
+                    {
                         let facts = Facts { project_exists: true, project_role };
                         let question = Question { caller, action, target, facts };
                         let verdict = rules.decide(question);
@@ -342,7 +342,10 @@ mod tests {
         assert!(compiled("decision := {\"allow\": true} if input.x == time.clock(1)"));
         assert!(!compiled("decision := {\"allow\": true} if time.now_ns() > 1"));
         assert!(!compiled("decision := {\"allow\": helper}\nhelper if rand.intn(\"x\", 2) == 1"));
-        assert!(!compiled("decision := {\"allow\": true} if input.x with input.x as true"), "not looked into");
+        assert!(
+            !compiled("decision := {\"allow\": true} if input.x with input.x as true"),
+            "not looked into"
+        );
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! Decisions: may this caller do this? Answered from the snapshot of an environment's active
 //! release, compiled once and shared, without touching the store.
 
+mod answers;
+
 use std::cell::LazyCell;
 use std::sync::{Arc, Weak};
 
@@ -22,9 +24,12 @@ use crate::releases::activate::environment_key;
 use crate::releases::read_release;
 use crate::releases::record::EnvironmentRecord;
 use crate::store::Scope;
+use answers::{Answers, Question};
 
 /// How many inputs a batch holds at most.
 pub const MAX_BATCH: usize = 1_000;
+/// After how many answers of a batch others have their turn.
+const YIELD_EVERY: usize = 8;
 
 /// Answers decisions for all projects.
 #[derive(Debug, Clone)]
@@ -39,7 +44,16 @@ pub struct Decisions {
 struct Active {
     release: Arc<str>,
     /// Weak, so that the memory bound of the artifacts holds.
-    snapshot: Mutex<Weak<Snapshot>>,
+    ready: Mutex<(Weak<Snapshot>, Option<Arc<Answers>>)>,
+}
+
+/// An active release that is in use.
+#[derive(Debug)]
+struct Ready {
+    environment: EnvironmentId,
+    release: Arc<str>,
+    snapshot: Arc<Snapshot>,
+    answers: Arc<Answers>,
 }
 
 /// One evaluation: what came out, and which release answered.
@@ -126,19 +140,24 @@ impl Decisions {
             )));
         }
         let path = query_path(&ask.path)?;
-        let (environment, release, snapshot) =
-            self.active(ctx, project, ask.environment.as_deref(), &path).await?;
+        let ready = self.active(ctx, project, ask.environment.as_deref(), &path).await?;
         let ids = Ids::new(self.kit.now());
-        let nearest = LazyCell::new(|| snapshot.program().nearest(&path).map(Arc::<str>::from));
+        let nearest = LazyCell::new(|| ready.snapshot.program().nearest(&path).map(Arc::<str>::from));
         let mut results = Vec::with_capacity(ask.inputs.len());
-        for input in &ask.inputs {
-            let answer = run(&snapshot, &path, Some(input.get()));
+        for (place, input) in ask.inputs.iter().enumerate() {
+            let answer = ready.answer(&path, Some(input.get()));
             let hint = matches!(answer, Ok(None)).then(|| nearest.clone()).flatten();
             results.push(item(answer, ids.next(), hint));
-            // A thousand slow answers must not hold a thread that others wait for.
-            tokio::task::yield_now().await;
+            if place % YIELD_EVERY == YIELD_EVERY - 1 {
+                // A thousand slow answers must not hold a thread that others wait for.
+                tokio::task::yield_now().await;
+            }
         }
-        Ok(DecisionBatch { results, release: release.to_string(), environment: environment.to_string() })
+        Ok(DecisionBatch {
+            results,
+            release: ready.release.to_string(),
+            environment: ready.environment.to_string(),
+        })
     }
 
     /// Evaluates a path for an input, for surfaces with answers of their own shape.
@@ -153,20 +172,22 @@ impl Decisions {
         path: &QueryPath,
         input: Option<&str>,
     ) -> Result<Evaluated> {
-        let (environment, release, snapshot) = self.active(ctx, project, environment, path).await?;
-        let result = run(&snapshot, path, input)?;
-        let hint = if result.is_none() { snapshot.program().nearest(path) } else { None };
-        Ok(Evaluated { result, decision_id: Ids::new(self.kit.now()).next(), release, environment, hint })
+        let ready = self.active(ctx, project, environment, path).await?;
+        let result = ready.answer(path, input)?;
+        let hint = if result.is_none() { ready.snapshot.program().nearest(path) } else { None };
+        let decision_id = Ids::new(self.kit.now()).next();
+        let Ready { release, environment, .. } = ready;
+        Ok(Evaluated { result, decision_id, release, environment, hint })
     }
 
-    /// The snapshot that answers for an environment.
+    /// What answers for an environment.
     async fn active(
         &self,
         ctx: &RequestContext,
         project: &ProjectId,
         environment: Option<&str>,
         path: &QueryPath,
-    ) -> Result<(EnvironmentId, Arc<str>, Arc<Snapshot>)> {
+    ) -> Result<Ready> {
         let given = environment.map(EnvironmentId::parse).transpose()?;
         let bound = match &ctx.principal.kind {
             PrincipalKind::Key { environment, .. } => environment.clone(),
@@ -182,11 +203,10 @@ impl Decisions {
             Some(environment) => environment,
             None => only_environment(&scope).await?,
         };
-        let (release, snapshot) = self.load(&scope, &environment).await?;
-        Ok((environment, release, snapshot))
+        self.load(&scope, environment).await
     }
 
-    async fn load(&self, scope: &Scope, environment: &EnvironmentId) -> Result<(Arc<str>, Arc<Snapshot>)> {
+    async fn load(&self, scope: &Scope, environment: EnvironmentId) -> Result<Ready> {
         let cached = scope.cached(&environment_key(environment.as_str())).await?;
         let active = cached
             .parsed(|entry| {
@@ -195,17 +215,26 @@ impl Decisions {
                     Error::not_found(format!("an active release of `{environment}`"))
                         .with_hint("activate a release in it first")
                 })?;
-                Ok(Active { release: release.into(), snapshot: Mutex::default() })
+                Ok(Active { release: release.into(), ready: Mutex::default() })
             })?
             .ok_or_else(|| Error::not_found(format!("environment `{environment}`")))?;
-        let kept = active.snapshot.lock().upgrade();
-        if let Some(snapshot) = kept {
-            return Ok((active.release.clone(), snapshot));
+        let release = active.release.clone();
+        let (kept, answers) = active.ready.lock().clone();
+        if let (Some(snapshot), Some(answers)) = (kept.upgrade(), answers) {
+            return Ok(Ready { environment, release, snapshot, answers });
         }
-        let record = read_release(scope, &active.release).await?;
+        let record = read_release(scope, &release).await?;
         let snapshot = self.artifacts.snapshot(scope, &record.set).await?;
-        *active.snapshot.lock() = Arc::downgrade(&snapshot);
-        Ok((active.release.clone(), snapshot))
+        let answers = Arc::new(Answers::of(&snapshot));
+        *active.ready.lock() = (Arc::downgrade(&snapshot), Some(answers.clone()));
+        Ok(Ready { environment, release, snapshot, answers })
+    }
+}
+
+impl Ready {
+    /// What stands at a path, as JSON text; `None`: undefined.
+    fn answer(&self, path: &QueryPath, input: Option<&str>) -> Result<Option<Box<RawValue>>> {
+        self.answers.answer(Question::new(path, input), || run(&self.snapshot, path, input))
     }
 }
 
