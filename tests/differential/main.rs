@@ -20,7 +20,8 @@ const KEYS: [&str; 9] = ["a", "a/", "a/b", "a/b/c", "a0", "b", "b\0", "Ã¤", "ðŸ˜
 /// One operation on both stores.
 #[derive(Debug, Clone)]
 enum Step {
-    Transact(Vec<Guard>, Vec<Write>, bool),
+    /// With which of the keys' former values go.
+    Transact(Vec<Guard>, Vec<Write>, bool, Option<usize>),
     Range {
         start: usize,
         end: Option<usize>,
@@ -68,8 +69,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let guards = prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(guard, 1..3)];
     let step = prop_oneof![
-        12 => (guards, prop::collection::vec(write, 0..4), any::<bool>())
-            .prop_map(|(guards, writes, durable)| Step::Transact(guards, writes, durable)),
+        12 => (guards, prop::collection::vec(write, 0..4), any::<bool>(), prop::option::weighted(0.2, key.clone()))
+            .prop_map(|(guards, writes, durable, erased)| Step::Transact(guards, writes, durable, erased)),
         3 => (key.clone(), prop::option::of(key.clone()), 0..5_usize, any::<bool>())
             .prop_map(|(start, end, limit, descending)| Step::Range { start, end, limit, descending }),
         1 => (0..20_u64).prop_map(Step::Compact),
@@ -101,7 +102,9 @@ impl Pair<'_> {
 
     async fn step(&mut self, step: &Step) {
         match step {
-            Step::Transact(guards, writes, durable) => self.transact(guards, writes, *durable).await,
+            Step::Transact(guards, writes, durable, erased) => {
+                self.transact(guards, writes, *durable, *erased).await;
+            }
             Step::Range { start, end, limit, descending } => {
                 let end = end.map_or(String::new(), |end| KEYS[end].to_owned());
                 let range =
@@ -139,12 +142,13 @@ impl Pair<'_> {
         self.model.revision().await.unwrap() * share / 16
     }
 
-    async fn transact(&self, guards: &[Guard], writes: &[Write], durable: bool) {
+    async fn transact(&self, guards: &[Guard], writes: &[Write], durable: bool, erased: Option<usize>) {
         let present = self.model.revision().await.unwrap();
         let mut model = Transaction::new();
         if !durable {
             model.durability = Durability::Process;
         }
+        model.erased = erased.map(|key| KEYS[key].to_owned()).into_iter().collect();
         model.conditions = guards.iter().map(|guard| condition(guard, present)).collect();
         let mut store = model.clone();
         for write in writes {

@@ -82,6 +82,92 @@ pub fn old_history_does_not_grow(place: &Path) -> Result<(), Failed> {
     })
 }
 
+/// Bytes that occur nowhere else.
+fn planted(key: usize, version: usize) -> Vec<u8> {
+    let mut state = (key as u64) << 20 | version as u64;
+    let length = 48 + (key * 37 + version * 911) % 6000 / (1 + key % 7);
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        bytes.extend((state ^ (state >> 29)).to_le_bytes());
+    }
+    bytes
+}
+
+/// How many of the planted values have left a piece in the store's files.
+fn pieces(place: &Path, values: impl Iterator<Item = Vec<u8>>) -> Result<usize, Failed> {
+    let mut seen = std::collections::HashSet::new();
+    for name in ["cms.db", "cms.db-wal"] {
+        let bytes = fs::read(place.join(name)).unwrap_or_default();
+        seen.extend(bytes.windows(8).filter_map(|part| <[u8; 8]>::try_from(part).ok()));
+    }
+    Ok(values.filter(|value| value.chunks_exact(8).any(|part| seen.contains(part))).count())
+}
+
+const PLANTED: usize = 300;
+const VERSIONS: usize = 5;
+
+async fn plant(store: &dyn Store) -> StoreResult<()> {
+    for version in 0..VERSIONS {
+        for key in 0..PLANTED {
+            let change = Transaction::new().put(format!("s/{}", key * 7919 % PLANTED), planted(key, version));
+            store.transact(change).await?;
+        }
+    }
+    Ok(())
+}
+
+fn all_planted(keys: impl Fn(usize) -> bool) -> impl Iterator<Item = Vec<u8>> {
+    let chosen = (0..PLANTED).filter(move |key| keys(*key));
+    chosen.flat_map(|key| (0..VERSIONS).map(move |version| planted(key, version)))
+}
+
+pub fn erased_values_leave_the_files(place: &Path) -> Result<(), Failed> {
+    wait(async {
+        let store = EmbeddedStore::open(EmbeddedConfig::new(place))?;
+        plant(&store).await?;
+        let there = pieces(place, all_planted(|_| true))?;
+        ensure(there == PLANTED * VERSIONS, || format!("only {there} values are found at all"))?;
+        let goes = |key: usize| key % 3 != 0;
+        for key in (0..PLANTED).filter(|key| goes(*key)) {
+            let key = format!("s/{}", key * 7919 % PLANTED);
+            let change = match key.len() % 2 {
+                0 => Transaction::new().delete(key.clone()).erasing(key),
+                _ => Transaction::new().put(key.clone(), "gone").erasing(key),
+            };
+            store.transact(change).await?;
+        }
+        // At once, while the store is open.
+        let left = pieces(place, all_planted(goes))?;
+        ensure(left == 0, || format!("{left} erased values are still in the files"))?;
+        let kept = pieces(place, all_planted(|key| !goes(key)))?;
+        ensure(kept == PLANTED.div_ceil(3) * VERSIONS, || format!("only {kept} others are left"))?;
+        Ok(store.check().await?)
+    })
+}
+
+pub fn forgotten_history_leaves_the_files(place: &Path) -> Result<(), Failed> {
+    wait(async {
+        let store = EmbeddedStore::open(EmbeddedConfig::new(place))?;
+        plant(&store).await?;
+        store.compact(store.revision().await?).await?;
+        let begun = Instant::now();
+        let replaced = || (0..PLANTED).flat_map(|key| (0..VERSIONS - 1).map(move |at| planted(key, at)));
+        loop {
+            let left = pieces(place, replaced())?;
+            if left == 0 {
+                break;
+            }
+            let text = || format!("{left} replaced values are still in the files");
+            ensure(begun.elapsed() < Duration::from_secs(10), text)?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let last = pieces(place, (0..PLANTED).map(|key| planted(key, VERSIONS - 1)))?;
+        ensure(last == PLANTED, || format!("only {last} present values are left"))?;
+        Ok(store.check().await?)
+    })
+}
+
 async fn overwrite(store: &dyn Store, times: usize) -> StoreResult<()> {
     for number in 0..times {
         let mut change = Transaction::new().put(format!("k{}", number % 20), vec![7; 2000]);

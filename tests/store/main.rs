@@ -36,6 +36,8 @@ const TESTS: &[(&str, Test)] = &[
     ("files::a_file_of_another_program_is_refused_and_kept", files::a_foreign_file_is_refused),
     ("files::a_newer_format_is_refused_and_kept", files::a_newer_format_is_refused),
     ("files::an_unknown_scheme_names_the_known_ones", files::an_unknown_scheme_names_the_known_ones),
+    ("files::erased_values_leave_the_files", files::erased_values_leave_the_files),
+    ("files::forgotten_history_leaves_the_files", files::forgotten_history_leaves_the_files),
     ("files::old_history_does_not_grow", files::old_history_does_not_grow),
     ("disk::a_full_disk_refuses_writes_until_there_is_room", disk::a_full_disk_refuses_writes),
     ("disk::a_store_opens_on_a_full_disk", disk::a_store_opens_on_a_full_disk),

@@ -76,12 +76,13 @@ impl Barrier {
     }
 
     /// The part of an offboarding transaction that destroys a project's data key: what it sealed can
-    /// never be opened again, wherever copies of it are.
+    /// never be opened again, wherever copies of it are. The wrapped key leaves the history as well.
     pub fn destroy_project_key(&self, project: &ProjectId) -> Transaction {
         let record = ProjectRecord::destroyed(self.now());
         // A record of two plain fields always encodes; an empty value would destroy the key as well.
         let value = encode_record(&record).unwrap_or_default();
-        Transaction::new().put(project_key(project.as_str()), value)
+        let key = project_key(project.as_str());
+        Transaction::new().put(key.clone(), value).erasing(key)
     }
 
     /// Gives a project a new data key. Older versions stay for reading until they are retired.

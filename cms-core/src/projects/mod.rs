@@ -175,6 +175,7 @@ impl Projects {
             .when(Condition::as_read(&scope.key(META), Some(&entry)))
             .put(format!("sys/offboarded/{project}"), encode(&gone)?)
             .delete_prefix(scope.key(""))
+            .erasing(scope.key(""))
             .and(self.kit.barrier.destroy_project_key(project));
         for users in members.chunks(TIDYING) {
             let grants = users.iter().map(|user| grant_key(user, project.as_str()));

@@ -54,7 +54,8 @@ impl Secrets {
             let mut change = self.replace_head(&scope, path, present.entry.as_ref(), &head).await?;
             if removal == Removal::Destroy {
                 for version in &changed {
-                    change = change.delete(scope.key(&value_key(path.as_str(), *version)));
+                    let key = scope.key(&value_key(path.as_str(), *version));
+                    change = change.delete(key.clone()).erasing(key);
                 }
             }
             if self.commit(ctx, &scope, record(proof, removal, &changed), change).await? {

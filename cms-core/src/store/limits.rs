@@ -17,7 +17,7 @@ const SHOWN_KEY_CHARS: usize = 80;
 /// `TooLarge` for a key, value or transaction past its limit; `Unsupported` for an empty key or
 /// prefix and for a transaction that touches a key twice.
 pub fn check_transaction(backend: &'static str, transaction: &Transaction) -> StoreResult<()> {
-    let items = transaction.conditions.len() + transaction.operations.len();
+    let items = transaction.conditions.len() + transaction.operations.len() + transaction.erased.len();
     if items > MAX_TRANSACTION_ITEMS {
         let text =
             format!("a transaction of {items} items is past the limit of {MAX_TRANSACTION_ITEMS}: split it");
@@ -28,6 +28,9 @@ pub fn check_transaction(backend: &'static str, transaction: &Transaction) -> St
     }
     for operation in &transaction.operations {
         check_operation(backend, operation)?;
+    }
+    for prefix in &transaction.erased {
+        check_key(backend, prefix)?;
     }
     check_overlap(backend, &transaction.operations)
 }

@@ -97,7 +97,16 @@ impl State {
                 self.lease(*lease)?;
             }
         }
+        let created: BTreeMap<String, Revision> = match transaction.erased.is_empty() {
+            true => BTreeMap::new(),
+            false => {
+                let erased = self.items.values().filter(|item| transaction.erases(&item.entry.key));
+                erased.map(|item| (item.entry.key.clone(), item.entry.created)).collect()
+            }
+        };
+        let before = self.revision;
         self.apply(transaction.operations);
+        self.erase(before, created);
         Ok(Outcome::Committed { revision: self.revision })
     }
 
@@ -154,6 +163,20 @@ impl State {
         self.revision = revision;
         if self.history.len() > KEPT_REVISIONS {
             self.compact(self.compacted + 1);
+        }
+    }
+
+    /// Takes the values up to a revision out of the history, of those keys that were changed behind
+    /// it, each since the revision given.
+    fn erase(&mut self, upto: Revision, mut created: BTreeMap<String, Revision>) {
+        let Some(last) = self.history.back().filter(|batch| batch.revision > upto) else { return };
+        created.retain(|key, _| last.events.iter().any(|event| event.key == *key));
+        for batch in self.history.iter_mut().rev().skip_while(|batch| batch.revision > upto) {
+            for event in &mut batch.events {
+                if created.get(&event.key).is_some_and(|created| *created <= batch.revision) {
+                    event.entry = None;
+                }
+            }
         }
     }
 

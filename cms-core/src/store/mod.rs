@@ -127,6 +127,9 @@ pub struct Transaction {
     pub operations: Vec<Operation>,
     /// What the acknowledgement promises.
     pub durability: Durability,
+    /// Prefixes: of those keys under them that the transaction writes or removes, every former value
+    /// since the key was created leaves the history and the medium.
+    pub erased: Vec<String>,
 }
 
 impl Transaction {
@@ -163,11 +166,25 @@ impl Transaction {
         self
     }
 
+    /// Lets the former values of the keys under a prefix go for good, as far as the transaction writes
+    /// or removes these keys.
+    #[must_use]
+    pub fn erasing(mut self, prefix: impl Into<String>) -> Self {
+        self.erased.push(prefix.into());
+        self
+    }
+
+    /// Whether the former values of a key go for good.
+    pub fn erases(&self, key: &str) -> bool {
+        self.erased.iter().any(|prefix| key.starts_with(prefix))
+    }
+
     /// Adds all conditions and operations of another transaction; the stronger durability holds.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.conditions.extend(other.conditions);
         self.operations.extend(other.operations);
+        self.erased.extend(other.erased);
         if other.durability == Durability::Power {
             self.durability = Durability::Power;
         }
@@ -316,6 +333,10 @@ pub struct Capabilities {
 /// - A watch MUST deliver each transaction after its start exactly once, whole, in order, and MUST
 ///   answer `Compacted` if its start is older than what is kept, or a revision that this store has
 ///   not reached (it was put back to an older state).
+/// - Values that a transaction erases MUST NOT be delivered by any watch that begins later; what was
+///   written then is delivered as a removal, so that no revision is missing. They SHOULD leave the
+///   medium as well, as soon as the backend can do that. A backend whose history is not kept by key
+///   MUST forget all of it up to that revision instead.
 /// - A key written with a lease MUST go as an ordinary change when the lease ends; writing it again
 ///   without one frees it. Writing with a lease that has ended MUST be refused with `Unsupported`.
 /// - Methods MUST be safe to cancel: a dropped call leaves a whole transaction or nothing.

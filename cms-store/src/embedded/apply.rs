@@ -11,6 +11,7 @@ use cms_core::store::{
 };
 use rusqlite::{Connection, OptionalExtension};
 
+use super::erase;
 use super::error::{fail, from_sqlite};
 use super::row::{CHANGE_COLUMNS, Change, HEAD_COLUMNS, Head, MAX_CHANGES, id, revision, signed, unsigned};
 
@@ -69,6 +70,8 @@ impl From<rusqlite::Error> for Failure {
 struct Step {
     old: Option<Head>,
     new: Option<(Bytes, Option<LeaseId>)>,
+    /// Whether the former values go for good.
+    erases: bool,
 }
 
 /// Applies a transaction behind `tip` and moves `tip`; answers the changes for the watches too.
@@ -86,7 +89,11 @@ pub(super) fn transact(
     if !failed.is_empty() {
         return Ok((Outcome::Conflict { failed }, None));
     }
-    let steps = plan(conn, transaction.operations)?;
+    let Transaction { operations, erased, .. } = transaction;
+    let mut steps = plan(conn, operations)?;
+    for (key, step) in &mut steps {
+        step.erases = erased.iter().any(|prefix| key.starts_with(prefix));
+    }
     if steps.is_empty() {
         return Ok((Outcome::Committed { revision: tip.revision() }, None));
     }
@@ -129,16 +136,16 @@ fn plan(conn: &Connection, operations: Vec<Operation>) -> StoreResult<BTreeMap<S
                     require_lease(conn, lease)?;
                 }
                 let old = head(conn, &key)?;
-                steps.insert(key, Step { old, new: Some((value, lease)) });
+                steps.insert(key, Step { old, new: Some((value, lease)), erases: false });
             }
             Operation::Delete { key } => {
                 if let Some(old) = head(conn, &key)? {
-                    steps.insert(key, Step { old: Some(old), new: None });
+                    steps.insert(key, Step { old: Some(old), new: None, erases: false });
                 }
             }
             Operation::DeletePrefix { prefix } => {
                 for (key, old) in heads_under(conn, &prefix)? {
-                    steps.insert(key, Step { old: Some(old), new: None });
+                    steps.insert(key, Step { old: Some(old), new: None, erases: false });
                 }
             }
         }
@@ -180,6 +187,8 @@ pub(super) fn ended(lease: LeaseId) -> StoreError {
 fn write(conn: &Connection, tip: &mut Tip, steps: BTreeMap<String, Step>) -> Result<Batch, Failure> {
     let revision = tip.revision() + 1;
     let mut events = Vec::with_capacity(steps.len());
+    let erased = steps.values().filter(|step| step.erases).filter_map(|step| step.old);
+    erase::values(conn, erased)?;
     for (place, (key, step)) in steps.into_iter().enumerate() {
         tip.dead += step.old.map_or(0, |old| old.size);
         tip.id = id(revision, place);

@@ -77,8 +77,10 @@ fn follow(expected: &mut HashMap<Vec<u8>, Head>, change: Change, mark: u64) -> S
     if replaced != change.prev && (revision(change.id) > mark || replaced != 0) {
         return Err(corrupt(&change.key, "a change is missing from the history of the key"));
     }
-    if let Some(value) = &change.value {
-        let size = i64::try_from(value.len()).unwrap_or(i64::MAX);
+    // Without a value it was removed, or erased when it was replaced.
+    if change.value.is_some() || change.version != 0 {
+        let size = change.value.as_ref().map_or(0, bytes::Bytes::len);
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
         let Change { id, created, version, .. } = change;
         expected.insert(change.key, Head { id, created, version, lease: None, size });
     }

@@ -5,6 +5,7 @@ mod apply;
 mod check;
 mod checkpoint;
 mod config;
+mod erase;
 mod error;
 mod leases;
 mod readers;

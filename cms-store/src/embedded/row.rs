@@ -98,7 +98,7 @@ pub(super) struct Change {
     pub(super) dead: i64,
     pub(super) created: i64,
     pub(super) version: i64,
-    /// The new value; `None`: removed.
+    /// The new value; `None`: removed, or (if `version` is not 0) erased since.
     pub(super) value: Option<Bytes>,
 }
 
@@ -139,7 +139,7 @@ impl Change {
         }
     }
 
-    /// The state that the change left; `None`: removed.
+    /// The state that the change left; `None`: removed or erased.
     pub(super) fn entry(self) -> StoreResult<Option<Entry>> {
         let key = self.name()?;
         Ok(self.value.map(|value| Entry {

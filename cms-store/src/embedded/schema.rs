@@ -188,7 +188,8 @@ pub(super) fn connect(config: &EmbeddedConfig, role: Role) -> StoreResult<Connec
     let settings = match role {
         // Checkpoints have a thread of their own, and history is never looked up by foreign keys.
         Role::Writer => {
-            "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8192; PRAGMA synchronous = FULL;"
+            "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8192; PRAGMA synchronous = FULL; \
+             PRAGMA secure_delete = ON;"
         }
         Role::Reader => "PRAGMA query_only = ON; PRAGMA cache_size = -4096;",
     };

@@ -110,7 +110,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn compact(&self, upto: Revision) -> StoreResult<()> {
-        self.ask_nothing(Work::Compact(upto)).await
+        self.ask_nothing(Work::Forget(upto)).await
     }
 
     async fn grant_lease(&self, ttl: Duration) -> StoreResult<LeaseId> {

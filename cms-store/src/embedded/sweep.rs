@@ -83,7 +83,7 @@ fn replaced(
     upto: i64,
     limit: usize,
 ) -> rusqlite::Result<Vec<(i64, i64, bool)>> {
-    let sql = "SELECT id, prev, value IS NULL FROM log WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3";
+    let sql = "SELECT id, prev, value IS NULL AND version = 0 FROM log WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3";
     let mut find = conn.prepare_cached(sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     find.query_map((after, upto, limit), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use super::apply::{Failure, Tip, end_lease, ended, require_lease, transact};
 use super::checkpoint::Checkpointer;
 use super::config::EmbeddedConfig;
+use super::erase;
 use super::error::{copy, fail, from_commit, from_sqlite};
 use super::leases::{Leases, grant, renew, unrenewed};
 use super::schema::{Role, connect, data_version};
@@ -41,7 +42,10 @@ const SWEEP_AFTER_ROWS: usize = 2048;
 #[derive(Debug, Clone)]
 pub(super) enum Work {
     Transact(Transaction),
+    /// Moves the mark of the history, because it has become long.
     Compact(Revision),
+    /// Moves the mark because somebody asked: what lies below leaves the write-ahead log as well.
+    Forget(Revision),
     Grant(Duration),
     Keep(LeaseId),
     Revoke(LeaseId),
@@ -55,8 +59,13 @@ impl Work {
             Self::Transact(transaction) => transaction.durability == Durability::Power,
             Self::Grant(_) | Self::Revoke(_) => true,
             // Losing these loses nothing that was promised.
-            Self::Compact(_) | Self::Keep(_) | Self::Expire(..) => false,
+            Self::Compact(_) | Self::Forget(_) | Self::Keep(_) | Self::Expire(..) => false,
         }
+    }
+
+    /// Whether values leave the file for good.
+    fn erases(&self) -> bool {
+        matches!(self, Self::Transact(transaction) if !transaction.erased.is_empty())
     }
 
     fn bytes(&self) -> usize {
@@ -110,6 +119,7 @@ impl Writer {
             poisoned: None,
             last_group: 0,
             sweeping: true,
+            scrubbing: true,
             unswept: 0,
             ticked: Instant::now(),
         };
@@ -160,6 +170,8 @@ struct Loop {
     poisoned: Option<StoreError>,
     last_group: usize,
     sweeping: bool,
+    /// Whether the write-ahead log may hold what is to go.
+    scrubbing: bool,
     /// How many rows were written since old history was last removed.
     unswept: usize,
     ticked: Instant,
@@ -217,6 +229,7 @@ impl Loop {
 
     fn commit(&mut self, group: Vec<Job>) {
         let durable = group.iter().any(|job| job.work.durable());
+        let erases = group.iter().any(|job| job.work.erases());
         if let Err(error) = self.begin(durable) {
             answer_all(group, &error);
             return;
@@ -238,6 +251,9 @@ impl Loop {
         if let Err(error) = self.finish(before) {
             answer_all(group, &error);
             return;
+        }
+        if erases {
+            self.scrub();
         }
         for (job, answer) in group.into_iter().zip(answers) {
             // A caller that left does not need its answer.
@@ -277,6 +293,13 @@ impl Loop {
             Work::Compact(upto) => {
                 sweep::compact(&self.conn, self.tip, upto)?;
                 self.sweeping = true;
+                None
+            }
+            Work::Forget(upto) => {
+                sweep::compact(&self.conn, self.tip, upto)?;
+                erase::request(&self.conn)?;
+                self.sweeping = true;
+                self.scrubbing = true;
                 None
             }
             Work::Grant(ttl) => {
@@ -357,6 +380,8 @@ impl Loop {
         if self.seen_version != Some(version) {
             self.leases.refresh(&self.conn)?;
             self.seen_version = Some(version);
+            // Another process may have left something to be cut off.
+            self.scrubbing = true;
         }
         for (lease, renewals) in self.leases.due() {
             self.seen_version = None;
@@ -376,7 +401,18 @@ impl Loop {
             self.run_own(Work::Compact(upto));
         }
         self.sweeping = sweep::pending(&self.conn, self.tip)?;
+        if self.scrubbing {
+            self.scrub();
+        }
         Ok(())
+    }
+
+    /// Cuts the write-ahead log off if something is to leave it; what fails is tried again.
+    fn scrub(&mut self) {
+        match erase::scrub(&self.conn, self.tip) {
+            Ok(is_done) => self.scrubbing = !is_done,
+            Err(error) => tracing::debug!(%error, "the write-ahead log could not be cut off; trying again"),
+        }
     }
 
     /// Removes some old history while nobody waits.

@@ -88,6 +88,7 @@ pub fn cases() -> Vec<Case> {
         watch::everything_comes_in_order,
         watch::only_the_prefix_is_watched,
         watch::it_resumes_without_gap_or_duplicate,
+        watch::an_erased_value_is_not_delivered_again,
         watch::a_batch_is_whole_and_in_key_order,
         watch::a_forgotten_revision_is_an_error,
         watch::compaction_keeps_the_present_state,

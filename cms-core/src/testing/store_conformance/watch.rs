@@ -75,6 +75,27 @@ pub(super) async fn it_resumes_without_gap_or_duplicate(factory: Factory) -> Ver
     Ok(())
 }
 
+pub(super) async fn an_erased_value_is_not_delivered_again(factory: Factory) -> Verdict {
+    let store = factory().await?;
+    for value in ["one", "two"] {
+        commit(&*store, Transaction::new().put("s/a", value).put("s/b", value).put("t", value)).await?;
+    }
+    let change = Transaction::new().delete("s/a").put("t", "three").erasing("s/").erasing("t");
+    commit(&*store, change).await?;
+    put(&*store, "s/a", "again").await?;
+    let mut watch = store.watch("", 0).await?;
+    for revision in 1..=2 {
+        let batch = next(&mut watch).await?;
+        let expected = (revision, vec![("s/a", false), ("s/b", true), ("t", false)]);
+        equal("a revision before", summary(&batch), expected)?;
+    }
+    equal("the erasure", summary(&next(&mut watch).await?), (3, vec![("s/a", false), ("t", true)]))?;
+    equal("what follows", summary(&next(&mut watch).await?), (4, vec![("s/a", true)]))?;
+    quiet(&mut watch).await?;
+    equal("the value", read(&*store, "t").await?.value.as_ref(), b"three")?;
+    Ok(store.check().await?)
+}
+
 pub(super) async fn a_batch_is_whole_and_in_key_order(factory: Factory) -> Verdict {
     let store = factory().await?;
     let mut watch = store.watch("", 0).await?;
