@@ -37,14 +37,23 @@ impl Kit {
         self.db.scope(proof)
     }
 
-    /// Commits a change with its record; see [`Audit::commit`].
+    /// Commits a change with its record; see [`Audit::commit`]. Where the request is run once for a key,
+    /// that it was run is part of the same transaction.
     pub(crate) async fn commit(
         &self,
         ctx: &RequestContext,
         record: NewRecord,
         change: Transaction,
     ) -> Result<Outcome> {
-        self.audit.commit(ctx, record, change).await
+        let conditions = change.conditions.len();
+        let Some(once) = &ctx.once else { return self.audit.commit(ctx, record, change).await };
+        match once.join(change.clone()).await? {
+            Some((joined, next)) => {
+                let outcome = self.audit.commit(ctx, record, joined).await?;
+                once.ended(outcome, next, conditions)
+            }
+            None => self.audit.commit(ctx, record, change).await,
+        }
     }
 
     /// The current time.

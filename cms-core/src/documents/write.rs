@@ -180,14 +180,16 @@ impl Writer {
         if let Some(release) = &release {
             audited = audited.release(release.clone());
         }
+        let created = present.head.as_ref().is_none_or(VersionRecord::is_tombstone);
+        let mut document = record.document(write.kind, write.name.as_str());
+        document.release = release;
+        let written = Written { document, created };
+        ctx.offer(&written)?;
         match self.kit.commit(ctx, audited, transaction.and(releasing)).await? {
             Outcome::Conflict { .. } => Ok(None),
             Outcome::Committed { .. } => {
                 self.gate.keep(scope, &set, passed);
-                let created = present.head.as_ref().is_none_or(VersionRecord::is_tombstone);
-                let mut document = record.document(write.kind, write.name.as_str());
-                document.release = release;
-                Ok(Some(Written { document, created }))
+                Ok(Some(written))
             }
         }
     }

@@ -2,10 +2,13 @@
 //! Requests that may be sent twice: the first answer under a caller's key is kept for a day, sealed,
 //! because it may show an API key that is shown once only.
 //!
-//! Before a request runs, its key is marked as begun. A mark without an answer that is older than any
-//! request can take means that a process died in between: what happened is then not known here, and
-//! the caller is told to look.
+//! Before a request runs, its key is marked as begun. The transaction that makes its change also notes
+//! that it was made, with what the service replies (`once`); the answer as it was sent follows. So a
+//! process may die at any moment: a key that has only begun is taken over by the next sending after a
+//! while, and whoever was slow and not dead can no longer commit; one whose change is made gets the
+//! reply of then.
 
+mod once;
 mod record;
 
 use std::sync::Arc;
@@ -24,6 +27,7 @@ use crate::kit::Kit;
 use crate::store::{Condition, Entry, LeaseId, Outcome, Transaction};
 use record::Record;
 
+pub use once::Once;
 pub use record::StoredAnswer;
 
 /// How long an answer is kept at least.
@@ -32,8 +36,10 @@ pub const KEPT: Duration = Duration::from_secs(24 * 3600);
 pub const MAX_KEY_BYTES: usize = 255;
 /// How large an answer may be to be kept, in bytes.
 pub const MAX_ANSWER_BYTES: usize = 512 * 1024;
-/// After what time a request that was begun cannot be running any more.
-const RUNNING: Duration = Duration::from_secs(300);
+/// After what time a request that has begun and made no change is taken over by its next sending.
+pub const TAKEN_OVER: Duration = Duration::from_secs(15);
+/// How often the answer is written again when the record of its key was sealed anew meanwhile.
+const ATTEMPTS: usize = 8;
 /// How long a lease is used for new keys; it lasts this much longer than an answer is kept.
 const LEASE_USE: Duration = Duration::from_secs(3600);
 
@@ -47,18 +53,10 @@ pub struct Idempotency {
 /// What becomes of a request that carries a key.
 #[derive(Debug)]
 pub enum Begun {
-    /// It is the first: run it, then [`Idempotency::finish`] or [`Idempotency::abandon`] it.
-    First(Ticket),
+    /// Run it, with this in its context, then [`Idempotency::finish`] or [`Idempotency::abandon`] it.
+    First(Arc<Once>),
     /// It was answered before.
     Again(StoredAnswer),
-}
-
-/// A request that has begun under a key.
-#[derive(Debug)]
-pub struct Ticket {
-    key: String,
-    fingerprint: String,
-    begun: Entry,
 }
 
 /// A hash of everything that makes two requests the same.
@@ -81,7 +79,7 @@ impl Idempotency {
     ///
     /// # Errors
     /// `Invalid` for a key that is none; `Unprocessable` if the key stands for another request;
-    /// `Conflict` while the first one runs, or if it is not known how it ended; `Sealed`.
+    /// `Conflict` while the first one runs, or if its change is made and its answer lost; `Sealed`.
     pub async fn begin(&self, ctx: &RequestContext, key: &str, request: &Fingerprint) -> Result<Begun> {
         check_key(key)?;
         let actor = ctx.principal.to_string();
@@ -89,25 +87,40 @@ impl Idempotency {
         let read = self.kit.db.fresh(&key).await?;
         if let Some(entry) = &read {
             let record = self.open(entry).await?;
-            if self.kit.now().since(record.begun) < KEPT {
-                return self.known(record, request);
+            if self.kit.now().since(record.begun) < KEPT
+                && let Some(known) = self.known(record, entry, request)?
+            {
+                return Ok(known);
             }
         }
-        let version = read.as_ref().map_or(1, |entry| entry.version + 1);
         let record = Record::begun(request.0.clone(), self.kit.now());
-        match self.write(&key, read.as_ref(), version, &record).await? {
-            Some(begun) => Ok(Begun::First(Ticket { key, fingerprint: request.0.clone(), begun })),
-            None => Err(running()),
+        match self.write(&key, read.as_ref(), &record).await? {
+            Some(begun) => Ok(Begun::First(self.once(request, begun, None))),
+            None => Err(running(Duration::from_secs(1))),
         }
+    }
+
+    fn once(&self, request: &Fingerprint, entry: Entry, applied: Option<Bytes>) -> Arc<Once> {
+        Arc::new(Once::new(self.clone(), request.0.clone(), entry, applied))
     }
 
     /// Keeps the answer of a request.
     ///
     /// # Errors
     /// Whatever the store or the barrier answers.
-    pub async fn finish(&self, ticket: Ticket, answer: StoredAnswer) -> Result<()> {
-        let record = Record::finished(ticket.fingerprint, self.kit.now(), answer);
-        self.write(&ticket.key, Some(&ticket.begun), ticket.begun.version + 1, &record).await?;
+    pub async fn finish(&self, once: &Once, answer: StoredAnswer) -> Result<()> {
+        let record = Record::finished(once.fingerprint.clone(), self.kit.now(), answer);
+        let (mut entry, applied) = once.known();
+        for _ in 0..ATTEMPTS {
+            if self.write(&entry.key, Some(&entry), &record).await?.is_some() {
+                return Ok(());
+            }
+            // Sealed anew meanwhile, or taken over: then whoever did so keeps the answer.
+            match self.kit.db.fresh(&entry.key).await? {
+                Some(fresh) if applied => entry = fresh,
+                _ => return Ok(()),
+            }
+        }
         Ok(())
     }
 
@@ -115,27 +128,34 @@ impl Idempotency {
     ///
     /// # Errors
     /// Whatever the store answers.
-    pub async fn abandon(&self, ticket: Ticket) -> Result<()> {
-        let still = Condition::as_read(&ticket.key, Some(&ticket.begun));
-        self.kit.db.commit(Transaction::new().when(still).delete(ticket.key)).await?;
+    pub async fn abandon(&self, once: &Once) -> Result<()> {
+        let (entry, applied) = once.known();
+        if !applied {
+            let still = Condition::as_read(&entry.key, Some(&entry));
+            self.kit.db.commit(Transaction::new().when(still).delete(entry.key)).await?;
+        }
         Ok(())
     }
 
-    fn known(&self, record: Record, request: &Fingerprint) -> Result<Begun> {
+    /// What a record tells about a request; `None` if it may run again.
+    fn known(&self, record: Record, entry: &Entry, request: &Fingerprint) -> Result<Option<Begun>> {
         if record.fingerprint != request.0 {
             return Err(Error::unprocessable(
                 "idempotency_key_reused",
                 "this `Idempotency-Key` stands for another request; use a new key for a new request",
             ));
         }
-        match record.answer {
-            Some(answer) => Ok(Begun::Again(answer)),
-            None if self.kit.now().since(record.begun) < RUNNING => Err(running()),
-            None => Err(Error::conflict(
+        let age = self.kit.now().since(record.begun);
+        match (record.answer, record.applied) {
+            (Some(answer), _) => Ok(Some(Begun::Again(answer))),
+            (None, Some(reply)) if reply.is_empty() => Err(Error::conflict(
                 "idempotency_unresolved",
-                "it is not known how the first request under this key ended; look whether its change was made, \
-                 and use a new key if it was not",
+                "the change of the first request under this key was made, but its answer is lost; read what it \
+                 changed",
             )),
+            (None, Some(reply)) => Ok(Some(Begun::First(self.once(request, entry.clone(), Some(reply))))),
+            (None, None) if age < TAKEN_OVER => Err(running(TAKEN_OVER - age)),
+            (None, None) => Ok(None),
         }
     }
 
@@ -146,25 +166,23 @@ impl Idempotency {
     }
 
     /// Writes a record if the key is as it was read; answers the entry, or `None` after a conflict.
-    async fn write(
-        &self,
-        key: &str,
-        read: Option<&Entry>,
-        version: u64,
-        record: &Record,
-    ) -> Result<Option<Entry>> {
-        let value = self.kit.barrier.seal(&ProjectId::platform(), key, version, &record.to_bytes()?).await?;
-        let lease = self.lease().await?;
-        let bytes = value.bytes().clone();
-        let change = Transaction::new().when(Condition::as_read(key, read));
-        let change = change.and(value.put_leased(key, lease));
-        Ok(match self.kit.db.commit(change).await? {
+    async fn write(&self, key: &str, read: Option<&Entry>, record: &Record) -> Result<Option<Entry>> {
+        let (put, next) = self.put(key, read, record).await?;
+        Ok(match self.kit.db.commit(put.when(Condition::as_read(key, read))).await? {
             Outcome::Conflict { .. } => None,
-            Outcome::Committed { revision } => {
-                let created = read.map_or(revision, |entry| entry.created);
-                Some(Entry { key: key.to_owned(), value: bytes, created, modified: revision, version })
-            }
+            Outcome::Committed { revision } => Some(Entry { modified: revision, ..next }),
         })
+    }
+
+    /// The part of a transaction that writes a record, and the entry that it leaves but for its
+    /// revision. It has one condition, that of the keyring.
+    async fn put(&self, key: &str, read: Option<&Entry>, record: &Record) -> Result<(Transaction, Entry)> {
+        let version = read.map_or(1, |entry| entry.version + 1);
+        let sealed = self.kit.barrier.seal(&ProjectId::platform(), key, version, &record.to_bytes()?).await?;
+        let created = read.map_or(0, |entry| entry.created);
+        let value = sealed.bytes().clone();
+        let entry = Entry { key: key.to_owned(), value, created, modified: 0, version };
+        Ok((sealed.put_leased(key, self.lease().await?), entry))
     }
 
     /// The lease that new keys hang on: one for all keys of an hour.
@@ -192,9 +210,9 @@ fn check_key(key: &str) -> Result<()> {
     ))
 }
 
-fn running() -> Error {
+fn running(wait: Duration) -> Error {
     Error::conflict("idempotency_in_progress", "the first request under this key is still running")
-        .with_retry_after(Duration::from_secs(1))
+        .with_retry_after(wait.max(Duration::from_secs(1)))
 }
 
 fn hash(parts: &[&[u8]]) -> String {

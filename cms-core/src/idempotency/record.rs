@@ -34,6 +34,8 @@ pub(super) struct Record {
     pub(super) fingerprint: String,
     pub(super) begun: Timestamp,
     pub(super) answer: Option<StoredAnswer>,
+    /// What the service replied in the transaction that made the change; empty if it kept nothing.
+    pub(super) applied: Option<Bytes>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,6 +46,8 @@ struct Wire {
     begun: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    applied: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     headers: Vec<(String, String)>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -52,11 +56,15 @@ struct Wire {
 
 impl Record {
     pub(super) fn begun(fingerprint: String, now: Timestamp) -> Self {
-        Self { fingerprint, begun: now, answer: None }
+        Self { fingerprint, begun: now, answer: None, applied: None }
+    }
+
+    pub(super) fn applied(fingerprint: String, now: Timestamp, reply: Bytes) -> Self {
+        Self { fingerprint, begun: now, answer: None, applied: Some(reply) }
     }
 
     pub(super) fn finished(fingerprint: String, now: Timestamp, answer: StoredAnswer) -> Self {
-        Self { fingerprint, begun: now, answer: Some(answer) }
+        Self { fingerprint, begun: now, answer: Some(answer), applied: None }
     }
 
     pub(super) fn parse(text: &[u8]) -> Result<Self> {
@@ -67,7 +75,9 @@ impl Record {
         let body = BASE64.decode(wire.body.as_bytes()).map_err(Error::internal)?;
         let headers = wire.headers;
         let answer = wire.status.map(|status| StoredAnswer { status, headers, body: body.into() });
-        Ok(Self { fingerprint: wire.fingerprint, begun: wire.begun, answer })
+        let applied = wire.applied.map(|reply| BASE64.decode(reply.as_bytes())).transpose();
+        let applied = applied.map_err(Error::internal)?.map(Bytes::from);
+        Ok(Self { fingerprint: wire.fingerprint, begun: wire.begun, answer, applied })
     }
 
     pub(super) fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>> {
@@ -77,6 +87,7 @@ impl Record {
             fingerprint: self.fingerprint.clone(),
             begun: self.begun,
             status: answer.map(|answer| answer.status),
+            applied: self.applied.as_ref().map(|reply| BASE64.encode(reply)),
             headers: answer.map(|answer| answer.headers.clone()).unwrap_or_default(),
             body: answer.map(|answer| BASE64.encode(&answer.body)).unwrap_or_default(),
         };
@@ -89,6 +100,14 @@ mod tests {
     use super::*;
 
     const GOLDEN: &str = r#"{"v":1,"fingerprint":"ab","begun":"2026-01-02T03:04:05.006Z","status":201,"headers":[["etag","\"1\""]],"body":"e30="}"#;
+
+    #[test]
+    fn a_change_without_an_answer_loads_for_ever() {
+        let golden = r#"{"v":1,"fingerprint":"ab","begun":"2026-01-02T03:04:05.006Z","applied":"e30="}"#;
+        let record = Record::parse(golden.as_bytes()).unwrap();
+        assert_eq!(record.to_bytes().unwrap().as_slice(), golden.as_bytes());
+        assert!(record.answer.is_none() && record.applied.unwrap().as_ref() == b"{}");
+    }
 
     #[test]
     fn version_1_loads_for_ever() {

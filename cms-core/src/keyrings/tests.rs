@@ -59,9 +59,9 @@ impl Full {
         let key: CreateKey = serde_json::from_value(json!({"name": "k", "scopes": ["decide"]})).unwrap();
         cms.auth().keys().create(root, &rag(), key).await.unwrap();
         match cms.idempotency().begin(root, "again", &Fingerprint::of(&[b"x"])).await.unwrap() {
-            Begun::First(ticket) => {
+            Begun::First(once) => {
                 let answer = StoredAnswer::new(200, Vec::new(), "kept".into()).unwrap();
-                cms.idempotency().finish(ticket, answer).await.unwrap();
+                cms.idempotency().finish(&once, answer).await.unwrap();
             }
             Begun::Again(_) => panic!("nobody has asked before"),
         }

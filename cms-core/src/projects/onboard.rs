@@ -91,10 +91,11 @@ async fn try_onboard(
         change = change.and(grant(&scope, project, user, member, &stamp)?);
     }
     change = change.and(minting);
-    match kit.commit(ctx, NewRecord::of(proof).release(release.clone()), change).await? {
-        Outcome::Committed { .. } => {
-            Ok(Some(OnboardedProject { project: record.project(1), policies, keys: vec![key], release }))
-        }
+    let audited = NewRecord::of(proof).release(release.clone());
+    let onboarded = OnboardedProject { project: record.project(1), policies, keys: vec![key], release };
+    ctx.offer(&onboarded)?;
+    match kit.commit(ctx, audited, change).await? {
+        Outcome::Committed { .. } => Ok(Some(onboarded)),
         Outcome::Conflict { .. } => Ok(None),
     }
 }

@@ -63,6 +63,9 @@ impl Releases {
     ) -> Result<(Release, bool)> {
         check_message(create.message.as_deref())?;
         let proof = self.kit.authorize(ctx, Action::ReleaseCreate, Target::new(project, "release")).await?;
+        if let Some(created) = ctx.given()? {
+            return Ok(created);
+        }
         let scope = self.kit.scope(&proof);
         let stamp = self.stamp(ctx, create.message);
         for _ in 0..ATTEMPTS {
@@ -77,8 +80,10 @@ impl Releases {
             }
             let make = make.when(Condition::as_read(&scope.key(CURRENT_SET), entry.as_ref()));
             let audited = NewRecord::of(&proof).release(record.id.clone()).reason(stamp.message.clone());
+            let created = (self.with_documents(&scope, &record).await?, true);
+            ctx.offer(&created)?;
             if let Outcome::Committed { .. } = self.kit.commit(ctx, audited, make).await? {
-                return Ok((self.with_documents(&scope, &record).await?, true));
+                return Ok(created);
             }
         }
         Err(too_many_writers())
@@ -262,6 +267,9 @@ impl Releases {
         check_message(activate.message.as_deref())?;
         checked_id(&activate.release)?;
         let proof = self.authorize(ctx, Action::EnvironmentActivate, project, name).await?;
+        if let Some(activation) = ctx.given()? {
+            return Ok(activation);
+        }
         let scope = self.kit.scope(&proof);
         read_release(&scope, &activate.release).await?;
         let stamp = self.stamp(ctx, activate.message);
@@ -295,6 +303,9 @@ impl Releases {
     ) -> Result<Activation> {
         check_message(back.message.as_deref())?;
         let proof = self.authorize(ctx, Action::EnvironmentActivate, project, name).await?;
+        if let Some(activation) = ctx.given()? {
+            return Ok(activation);
+        }
         let scope = self.kit.scope(&proof);
         if let Some(to) = &back.to {
             checked_id(to)?;
@@ -380,6 +391,7 @@ impl Releases {
             .release(record.release.clone())
             .version(record.version)
             .reason(stamp.message.clone());
+        ctx.offer(&record.activation())?;
         match self.kit.commit(ctx, audited, change).await? {
             Outcome::Committed { .. } => Ok(Some(record.activation())),
             Outcome::Conflict { .. } => Ok(None),

@@ -20,6 +20,7 @@ mod write;
 use std::sync::Arc;
 
 pub use data::SecretData;
+use serde::{Deserialize, Serialize};
 pub use limits::{
     MAX_DEPTH, MAX_FIELD_NAME_BYTES, MAX_FIELDS, MAX_KEPT_VERSIONS, MAX_METADATA, MAX_METADATA_KEY_BYTES,
     MAX_METADATA_VALUE_BYTES, MAX_SECRET_BYTES, MAX_SECRETS, MAX_TEXT_CHARS,
@@ -53,7 +54,7 @@ pub struct Secrets {
 }
 
 /// What a write came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrittenSecret {
     /// The version that now stands.
     pub secret: Secret,

@@ -133,6 +133,9 @@ impl Secrets {
         change: Change<'_>,
         expectation: Expectation,
     ) -> Result<WrittenSecret> {
+        if let Some(written) = ctx.given()? {
+            return Ok(written);
+        }
         let scope = self.kit.scope(proof);
         let _turn = self.queues.turn(&scope.key(path.as_str())).await;
         for attempt in 0..ATTEMPTS {
@@ -142,9 +145,11 @@ impl Secrets {
             let composed = self.compose(ctx, &scope, path, change, present).await?;
             let record =
                 NewRecord::of(proof).version(composed.head.current()).reason(change.message().cloned());
+            let version = composed.head.version(path, None)?;
+            let written = WrittenSecret { secret: composed.head.to_wire(path.as_str(), version), created };
+            ctx.offer(&written)?;
             if self.commit(ctx, &scope, record, composed.transaction).await? {
-                let version = composed.head.version(path, None)?;
-                return Ok(WrittenSecret { secret: composed.head.to_wire(path.as_str(), version), created });
+                return Ok(written);
             }
             pause(attempt).await;
         }

@@ -60,6 +60,9 @@ impl Users {
     pub async fn create(&self, ctx: &RequestContext, request: CreateUser) -> Result<User> {
         let user = UserId::parse(&request.username)?.canonical();
         let proof = self.authorize(ctx, Action::UserWrite, &user).await?;
+        if let Some(created) = ctx.given()? {
+            return Ok(created);
+        }
         check_role(request.role)?;
         check_text("/display_name", request.display_name.as_deref())?;
         check_text("/email", request.email.as_deref())?;
@@ -87,6 +90,7 @@ impl Users {
             let change = self.write(&user, None, &record).await?;
             let change =
                 change.and(admins::change(&self.kit.db, user.as_str(), false, record.is_admin()).await?);
+            ctx.offer(&record.to_wire(1))?;
             if self.commit(ctx, &proof, change).await? {
                 return Ok(record.to_wire(1));
             }

@@ -21,6 +21,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
 use cms_core::auth::Principal;
+use cms_core::idempotency::Once;
 use cms_core::{Error, RequestContext};
 use futures_util::FutureExt;
 use tower::{Layer, Service};
@@ -55,6 +56,8 @@ pub(crate) struct RequestInfo {
     pub(crate) allowance: Option<Arc<OnceLock<Allowance>>>,
     /// A query parameter that the operation does not take.
     pub(crate) unknown_query: Option<Unknown>,
+    /// The key under which the request is run once.
+    pub(crate) once: Option<Arc<Once>>,
 }
 
 impl RequestInfo {
@@ -65,14 +68,21 @@ impl RequestInfo {
 
     /// The context of a request by this principal.
     pub(crate) fn context(&self, principal: Arc<Principal>) -> RequestContext {
-        RequestContext { principal, request_id: self.id.clone(), address: self.address() }
+        let context = RequestContext::new(principal).with_request_id(self.id.clone());
+        context.with_address(self.address()).with_once(self.once.clone())
     }
 }
 
 impl Default for RequestInfo {
     /// For a request that has not passed the front: nothing is known of it.
     fn default() -> Self {
-        Self { id: Arc::from("unknown"), origin: Origin::default(), allowance: None, unknown_query: None }
+        Self {
+            id: Arc::from("unknown"),
+            origin: Origin::default(),
+            allowance: None,
+            unknown_query: None,
+            once: None,
+        }
     }
 }
 
@@ -153,6 +163,7 @@ impl Exchange {
                 origin,
                 allowance: state.options().caller_per_minute.map(|_| Arc::default()),
                 unknown_query: unknown_query(state, request),
+                once: None,
             },
             started: Instant::now(),
             method: request.method().clone(),

@@ -2,6 +2,8 @@
 //! `Idempotency-Key`: a request that changes something may be sent again, and gets its first answer.
 //! It runs to its end even if the client goes away, so that what was done and what is kept agree.
 
+use std::sync::Arc;
+
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
@@ -9,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
 use cms_core::Error;
-use cms_core::idempotency::{Begun, Fingerprint, StoredAnswer, Ticket};
+use cms_core::idempotency::{Begun, Fingerprint, Once, StoredAnswer};
 use http_body_util::BodyExt;
 use tower::Service;
 
@@ -25,9 +27,10 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const KEPT: [HeaderName; 3] = [CONTENT_TYPE, ETAG, LOCATION];
 
 /// Whether a route keeps first answers: it changes something, and its caller is known. What only
-/// reads is simply done again; a reveal must be, so that every access is on the trail.
+/// reads is simply done again; a reveal must be, so that every access is on the trail. So is a rotation
+/// of keys, which takes several commits and may be done twice.
 pub(crate) fn takes_key(method: &Method, route: &str) -> bool {
-    const READS: [&str; 6] = ["/decisions", "/-/reveal/", "/-/validate", "/-/test", "/auth/", "/system/"];
+    const READS: [&str; 7] = ["/data-key/", "/decisions", "/-/reveal/", "/-/validate", "/-/test", "/auth/", "/system/"];
     method == Method::POST && !route.starts_with("/opa") && !READS.iter().any(|part| route.contains(part))
 }
 
@@ -42,10 +45,11 @@ pub(crate) async fn once(state: AppState, info: RequestInfo, route: Route, reque
         Err(problem) => problem.into_response(),
         Ok(Turn::Unknown(request)) => run(route, request).await,
         Ok(Turn::Again(answer)) => replay(answer),
-        Ok(Turn::First(ticket, request)) => {
+        Ok(Turn::First(once, mut request)) => {
+            request.extensions_mut().insert(RequestInfo { once: Some(once.clone()), ..info });
             let task = tokio::spawn(async move {
                 let response = run(route, request).await;
-                keep(&state, ticket, response).await
+                keep(&state, &once, response).await
             });
             task.await
                 .unwrap_or_else(|_| Problem::from(Error::internal("a handler panicked")).into_response())
@@ -54,7 +58,7 @@ pub(crate) async fn once(state: AppState, info: RequestInfo, route: Route, reque
 }
 
 enum Turn {
-    First(Ticket, Request),
+    First(Arc<Once>, Request),
     Again(StoredAnswer),
     /// The caller is nobody: the handler will say so.
     Unknown(Request),
@@ -73,7 +77,7 @@ async fn begin(state: &AppState, info: &RequestInfo, request: Request) -> Result
     let begun = state.cms().idempotency().begin(&info.context(principal), key, &fingerprint).await?;
     Ok(match begun {
         Begun::Again(answer) => Turn::Again(answer),
-        Begun::First(ticket) => Turn::First(ticket, Request::from_parts(parts, Body::from(bytes))),
+        Begun::First(once) => Turn::First(once, Request::from_parts(parts, Body::from(bytes))),
     })
 }
 
@@ -85,10 +89,10 @@ async fn run(mut route: Route, request: Request) -> Response {
 }
 
 /// Keeps what was done; forgets what was not. The answer leaves either way.
-async fn keep(state: &AppState, ticket: Ticket, response: Response) -> Response {
+async fn keep(state: &AppState, once: &Once, response: Response) -> Response {
     let idempotency = state.cms().idempotency();
     if !response.status().is_success() {
-        if let Err(error) = idempotency.abandon(ticket).await {
+        if let Err(error) = idempotency.abandon(once).await {
             tracing::warn!(%error, "an idempotency key is not released");
         }
         return response;
@@ -97,7 +101,7 @@ async fn keep(state: &AppState, ticket: Ticket, response: Response) -> Response 
     let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     if let Some(answer) =
         StoredAnswer::new(parts.status.as_u16(), kept_headers(&parts.headers), bytes.clone())
-        && let Err(error) = idempotency.finish(ticket, answer).await
+        && let Err(error) = idempotency.finish(once, answer).await
     {
         tracing::warn!(%error, "the answer under an idempotency key is not kept");
     }
