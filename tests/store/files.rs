@@ -104,13 +104,15 @@ fn pieces(place: &Path, values: impl Iterator<Item = Vec<u8>>) -> Result<usize, 
     Ok(values.filter(|value| value.chunks_exact(8).any(|part| seen.contains(part))).count())
 }
 
-const PLANTED: usize = 300;
-const VERSIONS: usize = 5;
+const PLANTED: usize = 150;
+const VERSIONS: usize = 4;
 
 async fn plant(store: &dyn Store) -> StoreResult<()> {
     for version in 0..VERSIONS {
         for key in 0..PLANTED {
-            let change = Transaction::new().put(format!("s/{}", key * 7919 % PLANTED), planted(key, version));
+            let path = format!("s/{}", key * 7919 % PLANTED);
+            let mut change = Transaction::new().put(path, planted(key, version));
+            change.durability = Durability::Process;
             store.transact(change).await?;
         }
     }

@@ -5,7 +5,7 @@
 //!
 //! `erased` and `scrubbed` in `meta` tell what is left to be cut off, whoever was to do it.
 
-use cms_core::store::StoreResult;
+use cms_core::store::{Revision, StoreResult};
 use rusqlite::Connection;
 
 use super::apply::{Failure, Tip, change};
@@ -33,6 +33,15 @@ fn value(conn: &Connection, mut id: i64) -> Result<(), Failure> {
         id = row.prev;
     }
     Ok(())
+}
+
+/// Takes out what the last change of the history replaced, if the history up to it is forgotten:
+/// sweeping leaves that change, and what it replaced, to a later time.
+pub(super) fn replaced_last(conn: &Connection, tip: Tip, upto: Revision) -> Result<(), Failure> {
+    match change(conn, tip.id)? {
+        Some(last) if upto >= tip.revision() && last.prev != 0 => value(conn, last.prev),
+        _ => Ok(()),
+    }
 }
 
 /// Notes that the write-ahead log is to be cut off.

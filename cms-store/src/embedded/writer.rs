@@ -297,6 +297,7 @@ impl Loop {
             }
             Work::Forget(upto) => {
                 sweep::compact(&self.conn, self.tip, upto)?;
+                erase::replaced_last(&self.conn, self.tip, upto)?;
                 erase::request(&self.conn)?;
                 self.sweeping = true;
                 self.scrubbing = true;
