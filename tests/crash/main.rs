@@ -3,6 +3,8 @@
 //! searched for what it must not leave behind.
 
 mod kills;
+mod memory;
 mod pair;
 mod planted;
 mod program;
+mod repeats;

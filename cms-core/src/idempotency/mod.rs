@@ -231,3 +231,6 @@ impl StoredAnswer {
         (body.len() <= MAX_ANSWER_BYTES).then_some(Self { status, headers, body })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,23 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Answers in JSON, with the status and the tag that belong to them.
 
-use axum::body::Body;
+use std::io;
+
+use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use cms_core::Error;
 use serde::Serialize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::extract::{ETag, Json};
 use super::problem::Problem;
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        let mut text = Vec::with_capacity(512);
+        let mut text = Wiped(Zeroizing::new(Vec::with_capacity(512)));
         match serde_json::to_writer(&mut text, &self.0) {
-            Ok(()) => json(text),
+            Ok(()) => json(Bytes::from_owner(text.0)),
             Err(error) => Problem::from(Error::internal(error)).into_response(),
         }
+    }
+}
+
+/// A text that is wiped when it has been sent: it may be a secret. Growing leaves no copy behind.
+struct Wiped(Zeroizing<Vec<u8>>);
+
+impl io::Write for Wiped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = self.0.len() + bytes.len();
+        if length > self.0.capacity() {
+            let mut larger = Vec::with_capacity(length.max(self.0.capacity() * 2));
+            larger.extend_from_slice(&self.0);
+            self.0.zeroize();
+            *self.0 = larger;
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

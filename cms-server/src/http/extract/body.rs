@@ -13,6 +13,7 @@ use cms_core::{Error, ErrorKind};
 use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::super::problem::Problem;
 use super::super::state::AppState;
@@ -232,7 +233,9 @@ async fn read(request: Request, state: &AppState, limit: usize) -> Result<Bytes,
 /// Collects a body of at most `limit` bytes that never pauses longer than `idle`.
 pub(crate) async fn collect(mut body: Body, limit: usize, idle: Duration) -> Result<Bytes, Problem> {
     let mut first = Bytes::new();
-    let mut rest: Vec<u8> = Vec::new();
+    // Wiped when the request has been served: it may hold a secret. What the connection has read it
+    // into is not ours to wipe.
+    let mut rest = Zeroizing::new(Vec::new());
     let mut length = 0_usize;
     loop {
         let frame = match tokio::time::timeout(idle, body.frame()).await {
@@ -252,10 +255,16 @@ pub(crate) async fn collect(mut body: Body, limit: usize, idle: Duration) -> Res
             if rest.is_empty() {
                 rest.extend_from_slice(&first);
             }
+            if rest.capacity() < length {
+                let mut larger = Vec::with_capacity((length * 2).min(limit));
+                larger.extend_from_slice(&rest);
+                rest.zeroize();
+                *rest = larger;
+            }
             rest.extend_from_slice(&data);
         }
     }
-    Ok(if rest.is_empty() { first } else { rest.into() })
+    Ok(if rest.is_empty() { first } else { Bytes::from_owner(rest) })
 }
 
 fn is_gzipped(headers: &HeaderMap) -> Result<bool, Error> {
