@@ -44,7 +44,7 @@ impl ChainKey {
     }
 
     /// The hash of a line that stands in two parts.
-    fn hash(&self, parts: &[&[u8]]) -> String {
+    pub(super) fn hash(&self, parts: &[&[u8]]) -> String {
         let mut context = hmac::Context::with_key(&self.0);
         for part in parts {
             context.update(part);

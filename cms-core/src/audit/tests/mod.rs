@@ -6,6 +6,7 @@ mod edit;
 mod exports;
 mod record;
 mod sinks;
+mod vectors;
 mod writers;
 
 use std::collections::BTreeMap;
