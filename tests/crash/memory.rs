@@ -37,7 +37,10 @@ fn memory(id: u32) -> Option<Vec<Vec<u8>>> {
         let start = u64::from_str_radix(start, 16).ok()?;
         let length = usize::try_from(u64::from_str_radix(end, 16).ok()?.checked_sub(start)?).ok()?;
         let mut bytes = vec![0; length];
-        if mode.starts_with("rw") && memory.seek(SeekFrom::Start(start)).is_ok() && memory.read_exact(&mut bytes).is_ok() {
+        if mode.starts_with("rw")
+            && memory.seek(SeekFrom::Start(start)).is_ok()
+            && memory.read_exact(&mut bytes).is_ok()
+        {
             regions.push(bytes);
         }
     }

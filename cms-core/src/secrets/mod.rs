@@ -20,11 +20,11 @@ mod write;
 use std::sync::Arc;
 
 pub use data::SecretData;
-use serde::{Deserialize, Serialize};
 pub use limits::{
     MAX_DEPTH, MAX_FIELD_NAME_BYTES, MAX_FIELDS, MAX_KEPT_VERSIONS, MAX_METADATA, MAX_METADATA_KEY_BYTES,
     MAX_METADATA_VALUE_BYTES, MAX_SECRET_BYTES, MAX_SECRETS, MAX_TEXT_CHARS,
 };
+use serde::{Deserialize, Serialize};
 pub use verify::SecretsReport;
 
 use crate::api::secrets::{

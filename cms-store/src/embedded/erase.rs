@@ -29,7 +29,8 @@ pub(super) fn values(conn: &Connection, heads: impl Iterator<Item = Head>) -> Re
 fn value(conn: &Connection, mut id: i64) -> Result<(), Failure> {
     while let Some(mut row) = change(conn, id)?.filter(|row| row.value.is_some()) {
         row.value = None;
-        conn.prepare_cached("UPDATE log SET value = NULL, sum = ?2 WHERE id = ?1")?.execute((id, row.sum()))?;
+        conn.prepare_cached("UPDATE log SET value = NULL, sum = ?2 WHERE id = ?1")?
+            .execute((id, row.sum()))?;
         id = row.prev;
     }
     Ok(())

@@ -30,7 +30,8 @@ const KEPT: [HeaderName; 3] = [CONTENT_TYPE, ETAG, LOCATION];
 /// reads is simply done again; a reveal must be, so that every access is on the trail. So is a rotation
 /// of keys, which takes several commits and may be done twice.
 pub(crate) fn takes_key(method: &Method, route: &str) -> bool {
-    const READS: [&str; 7] = ["/data-key/", "/decisions", "/-/reveal/", "/-/validate", "/-/test", "/auth/", "/system/"];
+    const READS: [&str; 7] =
+        ["/data-key/", "/decisions", "/-/reveal/", "/-/validate", "/-/test", "/auth/", "/system/"];
     method == Method::POST && !route.starts_with("/opa") && !READS.iter().any(|part| route.contains(part))
 }
 
