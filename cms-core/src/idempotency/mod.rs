@@ -96,7 +96,7 @@ impl Idempotency {
         let record = Record::begun(request.0.clone(), self.kit.now());
         match self.write(&key, read.as_ref(), &record).await? {
             Some(begun) => Ok(Begun::First(self.once(request, begun, None))),
-            None => Err(running(Duration::from_secs(1))),
+            None => Err(running()),
         }
     }
 
@@ -154,7 +154,7 @@ impl Idempotency {
                  changed",
             )),
             (None, Some(reply)) => Ok(Some(Begun::First(self.once(request, entry.clone(), Some(reply))))),
-            (None, None) if age < TAKEN_OVER => Err(running(TAKEN_OVER - age)),
+            (None, None) if age < TAKEN_OVER => Err(running()),
             (None, None) => Ok(None),
         }
     }
@@ -210,9 +210,9 @@ fn check_key(key: &str) -> Result<()> {
     ))
 }
 
-fn running(wait: Duration) -> Error {
+fn running() -> Error {
     Error::conflict("idempotency_in_progress", "the first request under this key is still running")
-        .with_retry_after(wait.max(Duration::from_secs(1)))
+        .with_retry_after(Duration::from_secs(1))
 }
 
 fn hash(parts: &[&[u8]]) -> String {

@@ -107,9 +107,7 @@ impl Once {
                 Ok(Outcome::Committed { revision })
             }
             // Behind the change's own come that of the keyring and that of the key.
-            Outcome::Conflict { failed } if failed.contains(&(conditions + 1)) => {
-                Err(running(std::time::Duration::from_secs(1)))
-            }
+            Outcome::Conflict { failed } if failed.contains(&(conditions + 1)) => Err(running()),
             Outcome::Conflict { failed } => Ok(Outcome::Conflict { failed }),
         }
     }
