@@ -7,13 +7,13 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use cms_core::Expected;
 use cms_core::api::decisions::Decide;
 use cms_core::api::documents::{Kind, PutDocument};
 use cms_core::api::projects::CreateProject;
 use cms_core::api::secrets::{PutSecret, RevealSecret};
 use cms_core::auth::Principal;
 use cms_core::crypto::DevSeal;
-use cms_core::documents::Expected;
 use cms_core::ids::{Name, ProjectId};
 use cms_core::store::MemoryStore;
 use cms_core::{Cms, RequestContext};
