@@ -30,7 +30,7 @@ async fn alike(mut one: impl AsyncFnMut(usize), mut other: impl AsyncFnMut(usize
             let at = attempt * rounds + round;
             for turn in 0..2 {
                 let started = Instant::now();
-                if (at + turn) % 2 == 0 {
+                if (at + turn).is_multiple_of(2) {
                     one(at).await;
                     ones.push(started.elapsed());
                 } else {

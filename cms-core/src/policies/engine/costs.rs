@@ -8,6 +8,8 @@ use regorus::{LimitError, Value};
 
 use super::meter::{afford, afford_text, refused};
 
+/// Bytes that a value of a collection takes, about.
+const ITEM: usize = 40;
 /// Digits that a number may have.
 const DIGITS: usize = 1_000;
 
@@ -40,6 +42,16 @@ pub(super) fn of(name: &str) -> Option<Check> {
         "product" => product,
         "json.patch" => patch,
         "graph.reachable_paths" => paths,
+        "walk" => walk,
+        "split" => split,
+        "regex.find_all_string_submatch_n" => submatches,
+        "regex.find_n" | "regex.split" => |arguments| matches(arguments, 1),
+        "indexof_n" => |arguments| items(arguments.first().map_or(0, length).saturating_add(1)),
+        "json.unmarshal"
+        | "json.is_valid"
+        | "yaml.unmarshal"
+        | "yaml.is_valid"
+        | "urlquery.decode_object" => |arguments| parsed(arguments.first()),
         _ => return None,
     })
 }
@@ -62,7 +74,7 @@ fn limit(number: usize, most: usize) -> Cost {
 }
 
 fn items(count: usize) -> Cost {
-    afford(count.saturating_mul(40))
+    afford(count.saturating_mul(ITEM))
 }
 
 fn range(arguments: &[Value]) -> Cost {
@@ -178,6 +190,50 @@ fn patch(arguments: &[Value]) -> Cost {
         let path = &patch["path"];
         limit(path.as_string().map_or(0, |path| path.matches('/').count()), POINTER)
     })
+}
+
+/// Every value in a value, each with the path to it. Values that share parts have far more than they
+/// take in memory, so counting stops at the limit.
+fn walk(arguments: &[Value]) -> Cost {
+    let mut cost = 0_usize;
+    let mut open: Vec<(&Value, usize)> = arguments.iter().map(|value| (value, 0)).collect();
+    while let Some((value, depth)) = open.pop() {
+        cost = cost.saturating_add((depth + 4) * ITEM);
+        afford(cost.saturating_add(open.len() * ITEM))?;
+        match value {
+            Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
+            Value::Set(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
+            Value::Object(entries) => open.extend(entries.iter().map(|(_, item)| (item, depth + 1))),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn split(arguments: &[Value]) -> Cost {
+    let [Value::String(text), Value::String(delimiter)] = arguments else { return Ok(()) };
+    let parts = if delimiter.is_empty() { text.len() } else { text.matches(delimiter.as_ref()).count() };
+    items(parts.saturating_add(1).saturating_add(text.len() / ITEM))
+}
+
+/// The most that an expression can find in a text, when each match has so many parts.
+fn matches(arguments: &[Value], parts: usize) -> Cost {
+    let longest = arguments.iter().map(length).max().unwrap_or(0);
+    items(longest.saturating_add(1).saturating_mul(parts))
+}
+
+fn submatches(arguments: &[Value]) -> Cost {
+    let [Value::String(pattern), text, most] = arguments else { return Ok(()) };
+    let parts = pattern.matches('(').count().saturating_add(2);
+    let found = length(text).saturating_add(1);
+    let found =
+        most.as_u64().ok().and_then(|most| usize::try_from(most).ok()).map_or(found, |most| found.min(most));
+    items(found.saturating_mul(parts))
+}
+
+/// What a text becomes when it is read: a value for every second character, at most.
+fn parsed(text: Option<&Value>) -> Cost {
+    afford(text.map_or(0, length).saturating_mul(ITEM / 2))
 }
 
 /// Counts the steps of the search for all paths, which may be exponentially many.

@@ -72,12 +72,13 @@ guarded! {
     "graph.reachable" "graph.reachable_paths" "hex.decode" "hex.encode" "indexof_n" "intersection"
     "json.filter" "json.marshal" "json.marshal_with_options" "json.patch" "json.remove"
     "json.unmarshal" "lower" "net.cidr_expand" "numbers.range" "numbers.range_step" "object.filter"
-    "object.keys" "object.remove" "object.union" "object.union_n" "product" "regex.find_n"
+    "object.keys" "object.remove" "object.union" "object.union_n" "product"
+    "regex.find_all_string_submatch_n" "regex.find_n"
     "regex.replace" "regex.split" "replace" "sort" "split" "sprintf" "strings.replace_n"
     "strings.reverse" "substring" "time.format" "to_number" "trim" "trim_left" "trim_prefix"
     "trim_right" "trim_space" "trim_suffix" "union" "units.parse" "units.parse_bytes" "upper"
-    "urlquery.decode" "urlquery.decode_object" "urlquery.encode" "urlquery.encode_object"
-    "yaml.marshal" "yaml.unmarshal" "__builtin_sets.union" "__builtin_sets.intersection"
+    "urlquery.decode" "urlquery.decode_object" "urlquery.encode" "urlquery.encode_object" "walk"
+    "json.is_valid" "yaml.is_valid" "yaml.marshal" "yaml.unmarshal" "__builtin_sets.union" "__builtin_sets.intersection"
 }
 
 /// Gives an interpreter the same guards. Its errors are undefined, as the machine's are, but for

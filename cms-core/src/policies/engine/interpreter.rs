@@ -71,8 +71,12 @@ pub(super) fn value(engine: &mut Engine, reference: &str) -> Result<Value, Evalu
     })
 }
 
-/// Tells conflicts from other failures by the interpreter's words.
+/// Tells limits and conflicts from other failures by the interpreter's words.
 fn from_text(text: &str) -> EvaluationError {
+    // A guarded function has refused; the interpreter passes on its words only.
+    if text.contains("exceeded memory limit") {
+        return EvaluationError::Memory { limit: meter::limit() };
+    }
     let found = Diagnostic::from_compiler(text, "", "");
     let message = format!("{}:{}:{}: {}", found.file, found.line, found.column, found.message);
     let conflict = ["multiple outputs", "conflicts with rule", "generated multiple times"];

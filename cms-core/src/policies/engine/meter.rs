@@ -79,6 +79,11 @@ pub(super) fn afford_text<'a>(values: impl IntoIterator<Item = &'a Value>) -> Re
     Ok(())
 }
 
+/// The limit of the evaluation on this thread.
+pub(super) fn limit() -> usize {
+    BUDGET.get().limit
+}
+
 /// The error of a call that is refused, whatever it would cost.
 pub(super) fn refused() -> LimitError {
     exceeded(BUDGET.get().limit)

@@ -25,6 +25,9 @@ const HOSTILE: &[&str] = &[
     "a := strings.replace_n({\"x\": \"yyyyyyyyyyyyyyyyyyyyyyyyyyyy\", \"y\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\", \"xx\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}, big)\nbig := concat(\"\", [\"x\" | some i in numbers.range(1, 100000)])",
     "v0 := numbers.range(1, 10)\nv1 := [v0, v0, v0, v0, v0, v0, v0, v0]\nv2 := [v1, v1, v1, v1, v1, v1, v1, v1]\nv3 := [v2, v2, v2, v2, v2, v2, v2, v2]\nv4 := [v3, v3, v3, v3, v3, v3, v3, v3]\nv5 := [v4, v4, v4, v4, v4, v4, v4, v4]\nv6 := [v5, v5, v5, v5, v5, v5, v5, v5]\nv7 := [v6, v6, v6, v6, v6, v6, v6, v6]\na := json.marshal(v7)",
     "n0 := 1000000007\nn1 := n0 * n0\nn2 := n1 * n1\nn3 := n2 * n2\nn4 := n3 * n3\nn5 := n4 * n4\nn6 := n5 * n5\nn7 := n6 * n6\nn8 := n7 * n7\na := n8 * n8",
+    "r := numbers.range(1, 300)\nt := [[r | some x in r] | some y in r]\na := count([1 | walk(t, [p, v])])",
+    "big := concat(\"\", [\"x\" | some i in numbers.range(1, 300000)])\na := regex.find_all_string_submatch_n(\"((((((((((x))))))))))\", big, -1)",
+    "big := replace(concat(\"\", [\"x\" | some i in numbers.range(1, 300000)]), \"x\", \"[],[],[],[]\")\na := json.unmarshal(concat(\"\", [\"[\", big, \"]\"]))",
     "a := graph.reachable_paths({x: y | some x in numbers.range(1, 60); y := [x + 1, x + 2]}, [1])",
     "a := json.patch({}, [p | some i in numbers.range(1, 5000); p := {\"op\": \"add\", \"path\": \"/a\", \"value\": i}])",
 ];
@@ -40,6 +43,17 @@ fn hostile_policies_end_in_errors() {
             told.chars().take(100).collect::<String>()
         );
         assert_eq!(ask(&snapshot, "p/ok", "{}"), "true");
+    }
+}
+
+#[test]
+fn what_fills_the_memory_is_named_by_either_evaluator() {
+    let walking = HOSTILE.iter().find(|rules| rules.contains("walk(")).unwrap();
+    // The machine does not run `walk` with a pattern, so this is the interpreter's.
+    let both = [*walking, "a := numbers.range(1, 1000000000)"];
+    for rules in both {
+        let snapshot = snapshot(&format!("package p\n{rules}"), &[]);
+        assert_eq!(ask(&snapshot, "p/a", "{}"), "policy_memory_limit", "{rules}");
     }
 }
 
@@ -87,6 +101,12 @@ fn guarded_functions_still_do_their_work() {
         ("strings.replace_n({\"a\": \"1\", \"b\": \"2\"}, \"ab\")", r#""12""#),
         ("upper(\"a\")", r#""A""#),
         ("{1} | {2}", "[1,2]"),
+        ("[p | walk({\"k\": [7]}, [p, _])]", r#"[[],["k"],["k",0]]"#),
+        ("split(\"a,b\", \",\")", r#"["a","b"]"#),
+        ("regex.find_all_string_submatch_n(\"a(.)\", \"axay\", -1)", r#"[["ax","x"],["ay","y"]]"#),
+        ("json.unmarshal(\"[1]\")", "[1]"),
+        ("json.is_valid(\"[1\")", "false"),
+        ("indexof_n(\"abab\", \"b\")", "[1,3]"),
     ] {
         let told = answer(&format!("package p\na := {call}"), "p/a", "{}");
         assert!(
