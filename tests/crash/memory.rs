@@ -45,18 +45,22 @@ fn memory(id: u32) -> Option<Vec<Vec<u8>>> {
     (!regions.is_empty()).then_some(regions)
 }
 
-/// How often each of the texts stands there; all begin with the mark.
-fn places(memory: &[Vec<u8>], texts: &[String]) -> Vec<usize> {
-    let mut found = vec![0; texts.len()];
+/// What stands before a planted value in the buffer that a connection has read a request into: the end of
+/// the head, and the beginning of the body. Nothing else in the server has these bytes side by side.
+const READ: &str = "\r\n\r\n{\"data\":{\"v\":\"";
+
+/// How often each text stands there: in buffers of connections, and elsewhere.
+fn places(memory: &[Vec<u8>], texts: &[String]) -> Vec<(usize, usize)> {
+    let mut found = vec![(0, 0); texts.len()];
     for region in memory {
-        let mut rest = region.as_slice();
-        while let Some(at) = rest.iter().position(|byte| *byte == MARK.as_bytes()[0]) {
-            rest = &rest[at..];
-            if rest.starts_with(MARK.as_bytes()) {
-                let holds = |text: &String| rest.starts_with(text.as_bytes());
-                found.iter_mut().zip(texts).for_each(|(found, text)| *found += usize::from(holds(text)));
+        let marks = region.iter().enumerate().filter(|(_, byte)| **byte == MARK.as_bytes()[0]);
+        for (at, _) in marks.filter(|(at, _)| region[*at..].starts_with(MARK.as_bytes())) {
+            for (found, text) in found.iter_mut().zip(texts) {
+                if region[at..].starts_with(text.as_bytes()) {
+                    let is_read = region[..at].ends_with(READ.as_bytes());
+                    if is_read { found.0 += 1 } else { found.1 += 1 }
+                }
             }
-            rest = &rest[1..];
         }
     }
     found
@@ -81,23 +85,19 @@ fn secrets_do_not_stay_in_a_running_server() {
             let revealed = root.post(&format!("projects/p/secrets/-/reveal/s{at}"), json!(null)).await;
             assert_eq!(revealed.is(200)["data"]["v"], planted(at));
         }
-        let Some(soon) = memory(server.id()) else {
+        let Some(memory) = memory(server.id()) else {
             println!("skipped: the memory of another process may not be read here");
             return;
         };
-        // The buffer of a connection is not ours to wipe, but the next requests write over it.
-        for _ in 0..200 {
-            root.get("projects/p").await.is(200);
-        }
-        let later = memory(server.id()).unwrap();
         let mut texts: Vec<String> = (0..SECRETS).map(planted).collect();
         texts.push(held);
-        let (soon, later) = (places(&soon, &texts), places(&later, &texts));
-        println!("places in memory, at once {soon:?} and later {later:?}");
-        assert!(soon[SECRETS] > 0 && later[SECRETS] > 0, "the search must find what is there");
-        let at_once = soon[..SECRETS].iter().filter(|found| **found > 0).count();
-        assert!(at_once < SECRETS / 2, "{at_once} of {SECRETS} secrets are in memory: {soon:?}");
-        assert_eq!(later[..SECRETS], [0; SECRETS], "secrets stay in memory");
+        let found = places(&memory, &texts);
+        println!("places in memory, of connections and others: {found:?}");
+        assert!(found[SECRETS].1 > 0, "the search must find what is there");
+        // See SECURITY.md: the buffers of connections are not ours to wipe. Everything else is.
+        let ours: Vec<usize> = (0..SECRETS).filter(|at| found[*at].1 > 0).collect();
+        assert!(ours.is_empty(), "these secrets are still in memory: {ours:?}");
+        assert!(found[..SECRETS].iter().all(|(read, _)| *read <= 1), "requests are copied: {found:?}");
         assert!(server.stop().0);
     });
 }
