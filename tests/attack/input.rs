@@ -215,7 +215,7 @@ fn row_49_metrics_and_descriptions_give_nothing_away() {
             it.nobody().get(&format!("made-up-{at}/x")).await;
             it.root().get(&format!("projects/tenant-{at}/policies")).await;
         }
-        let metrics = it.nobody().get("/metrics").await;
+        let metrics = it.root().get("/metrics").await;
         assert!(
             metrics.status == 200
                 && !metrics.text().contains("made-up")
