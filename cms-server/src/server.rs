@@ -33,6 +33,12 @@ pub enum StartError {
         /// Why.
         source: cms_core::store::StoreError,
     },
+    /// There is no store.
+    #[error("there is nothing at `{url}`; check `store`, or make a new installation with `cms init`")]
+    Absent {
+        /// Where it was looked for.
+        url: String,
+    },
     /// The certificate or its key.
     #[error("{0}")]
     Tls(#[source] TlsError),
@@ -69,7 +75,7 @@ impl Server {
         let tls = tls.transpose().map_err(StartError::Tls)?;
         let seal: Arc<dyn Seal> = Arc::new(KeySeal::new(checked.seal.clone()));
         let audit = audit_settings(&checked.audit).await.map_err(StartError::Cms)?;
-        let builder = builder(&checked.store, seal).await?;
+        let builder = existing(&checked.store, seal).await?;
         let cms = builder.audit(audit).build().await.map_err(StartError::Cms)?;
         Self::bind(cms, checked.listen, tls, checked.connections, checked.options).await
     }
@@ -125,6 +131,27 @@ impl Server {
         cms.shutdown().await;
         tracing::info!("stopped");
     }
+}
+
+/// The directory of a store that has one.
+pub(crate) fn directory(store: &str) -> Option<&Path> {
+    match store.split_once(':') {
+        Some(("embedded", path)) => Some(Path::new(path.strip_prefix("//").unwrap_or(path))),
+        Some(_) => None,
+        None => Some(Path::new(store)),
+    }
+}
+
+/// Begins to build a CMS on a store that is there: opening one would make it, also for a URL with a
+/// slip in it.
+///
+/// # Errors
+/// If there is none, or it cannot be opened.
+pub async fn existing(url: &str, seal: Arc<dyn Seal>) -> Result<CmsBuilder, StartError> {
+    if directory(url).is_some_and(|path| !path.exists()) {
+        return Err(StartError::Absent { url: url.to_owned() });
+    }
+    builder(url, seal).await
 }
 
 /// Begins to build a CMS on the store of a URL.

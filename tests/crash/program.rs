@@ -91,6 +91,22 @@ fn settings_are_checked_before_the_port_is_bound() {
 }
 
 #[test]
+fn a_slip_in_the_path_of_the_store_makes_no_store() {
+    let installation = Installation::new();
+    let elsewhere = installation.home().join("stroe");
+    let store = format!("embedded:{}", elsewhere.display());
+    let key = installation.home().join("seal.key");
+    for command in ["serve", "verify", "doctor"] {
+        let arguments = [command, "--store", &store, "--seal-key-file", key.to_str().unwrap()];
+        let refused = installation.cms(&arguments, false);
+        assert!(!refused.status.success(), "{command}");
+        let said = [refused.stdout, refused.stderr].concat();
+        assert!(String::from_utf8_lossy(&said).contains("cms init"), "{command} says what to do");
+        assert!(!elsewhere.exists(), "{command} made it");
+    }
+}
+
+#[test]
 fn doctor_says_what_is_wrong() {
     let it = Installation::new();
     let well = it.cms(&["doctor"], true);

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::app::App;
 use super::failure::{Exit, Failure};
 use super::serve::{Place, failed};
-use crate::server::builder;
+use crate::server::{builder, directory};
 use crate::settings::{Checked, Settings};
 use crate::tls;
 
@@ -118,15 +118,6 @@ fn certificates(certificate: &Path, key: &Path) -> Finding {
             let detail = format!("the certificate ends on {end}, in {days} days");
             if days < CERTIFICATE_DAYS { wrong(NAME, detail, fix) } else { right(NAME, detail) }
         }
-    }
-}
-
-/// The directory of a store that has one.
-fn directory(store: &str) -> Option<&Path> {
-    match store.split_once(':') {
-        Some(("embedded", path)) => Some(Path::new(path)),
-        Some(_) => None,
-        None => Some(Path::new(store)),
     }
 }
 

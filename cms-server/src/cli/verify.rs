@@ -14,7 +14,7 @@ use cms_core::verify::VerifyReport;
 use super::app::App;
 use super::failure::Failure;
 use super::serve::{Place, failed, wrong};
-use crate::server::builder;
+use crate::server::existing;
 
 /// Check that everything stored decrypts, re-hashes and agrees
 #[derive(Args)]
@@ -39,7 +39,7 @@ pub(crate) async fn run(args: VerifyArgs, app: &App) -> Result<(), Failure> {
 
 async fn verify(args: VerifyArgs, app: &App) -> Result<VerifyReport, Failure> {
     let checked = args.place.settings()?.check().map_err(wrong)?;
-    let builder = builder(&checked.store, Arc::new(KeySeal::new(checked.seal))).await.map_err(failed)?;
+    let builder = existing(&checked.store, Arc::new(KeySeal::new(checked.seal))).await.map_err(failed)?;
     let cms = builder.build().await.map_err(failed)?;
     let progress = app.out.progress("verifying");
     let ctx = RequestContext::new(Principal::root());
