@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::AuditLog;
 use crate::auth::{Action, Auth, Target};
 use crate::context::RequestContext;
+use crate::counts::Measured;
 use crate::crypto::Seal;
 use crate::decisions::Decisions;
 use crate::documents::Documents;
@@ -139,6 +140,11 @@ impl Cms {
     pub async fn allow_system_read(&self, ctx: &RequestContext) -> Result<()> {
         self.0.kit.authorize(ctx, Action::SystemRead, Target::platform("metrics")).await?;
         Ok(())
+    }
+
+    /// What this CMS has counted of its own work since it was opened.
+    pub fn measured(&self) -> Vec<Measured> {
+        self.0.kit.db.counts().read()
     }
 
     /// The audit trail: query, verification, export.

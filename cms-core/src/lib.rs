@@ -8,6 +8,7 @@ pub mod auth;
 pub mod clock;
 mod cms;
 pub mod context;
+pub mod counts;
 pub mod crypto;
 pub mod decisions;
 pub mod documents;

@@ -248,3 +248,63 @@ fn metrics_can_be_kept_for_a_token() {
         assert_eq!(it.root().get("/metrics").await.status, 200);
     });
 }
+
+#[test]
+fn the_main_job_moves_its_metrics_and_names_nobody() {
+    let mut options = Options::default();
+    options.stranger_per_minute = std::num::NonZeroU32::new(20).unwrap();
+    served_with(options, async |it| {
+        let value = async |series: &str| {
+            let text = it.nobody().get("/metrics").await.text();
+            let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+            line.unwrap_or_else(|| panic!("no `{series}` in {text}")).parse::<f64>().unwrap()
+        };
+        let moving = [
+            "cms_decisions_total{outcome=\"false\"}",
+            "cms_decisions_total{outcome=\"undefined\"}",
+            "cms_evaluation_duration_seconds_count",
+            "cms_evaluation_duration_seconds_sum",
+            "cms_secret_reveals_total{outcome=\"success\"}",
+            "cms_secret_reveals_total{outcome=\"failure\"}",
+            "cms_logins_total{outcome=\"success\"}",
+            "cms_logins_total{outcome=\"refused\"}",
+            "cms_audit_records_total",
+            "cms_audit_append_duration_seconds_count",
+            "cms_store_transaction_duration_seconds_count{outcome=\"success\"}",
+            "cms_cache_hits_total",
+            "cms_cache_misses_total",
+            "cms_store_leases_granted_total",
+        ];
+        let mut before = Vec::new();
+        for series in moving {
+            before.push(value(series).await);
+        }
+        it.project("tenant").await;
+        it.user("wilhelmina", None).await;
+        let wrong = json!({"username": "wilhelmina", "password": "not hers"});
+        it.nobody().post("auth/login", wrong).await.is(401);
+        it.root().put("projects/tenant/secrets/db", json!({"data": {"v": "hidden"}})).await.is(201);
+        it.root().post("projects/tenant/secrets/-/reveal/db", json!(null)).await.is(200);
+        it.root().post("projects/tenant/secrets/-/reveal/none", json!(null)).await.is(404);
+        for path in ["rag/authz/allow", "no/such/rule"] {
+            let ask = json!({"path": path, "input": {}});
+            it.root().post("projects/tenant/decisions", ask).await.is(200);
+        }
+        let key = json!({"name": "k", "scopes": ["decide"]});
+        it.root().with("idempotency-key", "ticket-77").post("projects/tenant/keys", key).await.is(201);
+        for (series, before) in moving.iter().zip(before) {
+            let after = value(series).await;
+            assert!(after > before, "`{series}` stayed at {after}");
+        }
+        for _ in 0..30 {
+            it.nobody().get("projects").await;
+        }
+        assert!(value("cms_http_refusals_total{code=\"rate_limited\"}").await >= 1.0);
+        let text = it.nobody().get("/metrics").await.text();
+        assert!(text.contains("cms_build_info{version=\""), "{text}");
+        assert!(text.contains("\ncms_watches 0\n"), "{text}");
+        for name in ["tenant", "wilhelmina", "rag/authz", "ticket-77"] {
+            assert!(!text.contains(name), "{name}: {text}");
+        }
+    });
+}

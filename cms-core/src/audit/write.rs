@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -79,13 +79,17 @@ impl Shared {
 
     /// Commits records and a change in one transaction, on whichever chain is free.
     pub(super) async fn commit(self: &Arc<Self>, drafts: &[&Draft], change: Transaction) -> Result<Outcome> {
+        let started = Instant::now();
         for attempt in 0..MAX_LOST {
             let taken = match tokio::time::timeout(self.wait, self.pool.take()).await {
                 Ok(taken) => taken?,
                 Err(elapsed) => return Err(unavailable().with_source(elapsed)),
             };
             match self.attempt(taken, drafts, change.clone()).await? {
-                Attempt::Committed(revision) => return Ok(Outcome::Committed { revision }),
+                Attempt::Committed(revision) => {
+                    self.db.counts().appended(drafts.len(), started);
+                    return Ok(Outcome::Committed { revision });
+                }
                 Attempt::Conflict(failed) => return Ok(Outcome::Conflict { failed }),
                 Attempt::Lost => tokio::time::sleep(jitter(attempt)?).await,
             }

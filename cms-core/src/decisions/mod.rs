@@ -6,6 +6,7 @@ mod answers;
 
 use std::cell::LazyCell;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
@@ -13,6 +14,7 @@ use serde_json::value::RawValue;
 use crate::api::decisions::{BatchItem, Decide, DecideBatch, Decision, DecisionBatch};
 use crate::auth::{Action, PrincipalKind, Target};
 use crate::context::RequestContext;
+use crate::counts::Verdict;
 use crate::documents::record::decode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{EnvironmentId, ProjectId};
@@ -145,7 +147,7 @@ impl Decisions {
         let nearest = LazyCell::new(|| ready.snapshot.program().nearest(&path).map(Arc::<str>::from));
         let mut results = Vec::with_capacity(ask.inputs.len());
         for (place, input) in ask.inputs.iter().enumerate() {
-            let answer = ready.answer(&path, Some(input.get()));
+            let answer = self.answer(&ready, &path, Some(input.get()));
             let hint = matches!(answer, Ok(None)).then(|| nearest.clone()).flatten();
             results.push(item(answer, ids.next(), hint));
             if place % YIELD_EVERY == YIELD_EVERY - 1 {
@@ -173,11 +175,25 @@ impl Decisions {
         input: Option<&str>,
     ) -> Result<Evaluated> {
         let ready = self.active(ctx, project, environment, path).await?;
-        let result = ready.answer(path, input)?;
+        let result = self.answer(&ready, path, input)?;
         let hint = if result.is_none() { ready.snapshot.program().nearest(path) } else { None };
         let decision_id = Ids::new(self.kit.now()).next();
         let Ready { release, environment, .. } = ready;
         Ok(Evaluated { result, decision_id, release, environment, hint })
+    }
+
+    /// What stands at a path, as JSON text; `None`: undefined.
+    fn answer(&self, ready: &Ready, path: &QueryPath, input: Option<&str>) -> Result<Option<Box<RawValue>>> {
+        let counts = self.kit.db.counts();
+        let evaluate = || {
+            let started = Instant::now();
+            let result = run(&ready.snapshot, path, input);
+            counts.evaluated(started);
+            result
+        };
+        let result = ready.answers.answer(Question::new(path, input), evaluate);
+        counts.decided(verdict(&result));
+        result
     }
 
     /// What answers for an environment.
@@ -231,13 +247,6 @@ impl Decisions {
     }
 }
 
-impl Ready {
-    /// What stands at a path, as JSON text; `None`: undefined.
-    fn answer(&self, path: &QueryPath, input: Option<&str>) -> Result<Option<Box<RawValue>>> {
-        self.answers.answer(Question::new(path, input), || run(&self.snapshot, path, input))
-    }
-}
-
 /// The environment that is meant when none is named: the project's only one, or `default`.
 async fn only_environment(scope: &Scope) -> Result<EnvironmentId> {
     let cached = scope.cached(META).await?;
@@ -281,6 +290,18 @@ fn item(answer: Result<Option<Box<RawValue>>>, decision_id: String, hint: Option
     let result = answer.ok().flatten();
     let undefined = result.is_none();
     BatchItem { result: result.unwrap_or_else(null), undefined, decision_id, error, hint }
+}
+
+fn verdict(result: &Result<Option<Box<RawValue>>>) -> Verdict {
+    match result {
+        Ok(Some(value)) => match value.get() {
+            "true" => Verdict::True,
+            "false" => Verdict::False,
+            _ => Verdict::Value,
+        },
+        Ok(None) => Verdict::Undefined,
+        Err(_) => Verdict::Error,
+    }
 }
 
 fn failed(error: EvaluationError) -> Error {

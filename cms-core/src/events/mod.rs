@@ -57,7 +57,10 @@ impl Events {
         };
         // The revision of `after` itself is read again, for the events behind it in the same change.
         let changes = self.kit.db.store().watch(&scope.key(""), revision.saturating_sub(1)).await?;
+        let watching = self.kit.db.counts().watching();
         let events = changes.flat_map(move |batch| {
+            // Counted for as long as the stream is.
+            let _held = &watching;
             let events: Vec<Result<ProjectEvent>> = match batch {
                 Ok(batch) => {
                     let skip = if batch.revision == revision { skip } else { 0 };

@@ -194,6 +194,7 @@ impl Idempotency {
             return Ok(lease);
         }
         let lease = self.kit.db.store().grant_lease(KEPT + LEASE_USE).await?;
+        self.kit.db.counts().leased();
         *self.lease.lock() = Some((lease, now));
         Ok(lease)
     }

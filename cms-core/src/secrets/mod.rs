@@ -33,6 +33,7 @@ use crate::api::secrets::{
 use crate::audit::{AuditOutcome, NewRecord};
 use crate::auth::{Action, Authorized, Target};
 use crate::context::RequestContext;
+use crate::counts::End;
 use crate::error::{Error, Result};
 use crate::expected::Expected;
 use crate::ids::{Name, ProjectId};
@@ -135,15 +136,19 @@ impl Secrets {
         path: &Name,
         reveal: RevealSecret,
     ) -> Result<RevealedSecret> {
-        let proof = self.authorize(ctx, Action::SecretReveal, project, path).await?;
+        let allowed = self.authorize(ctx, Action::SecretReveal, project, path).await;
+        let proof = allowed.inspect_err(|_| self.kit.db.counts().revealed(End::Refused))?;
         limits::check_text("reason", reveal.reason.as_deref())?;
         let record = NewRecord::of(&proof);
+        let counts = self.kit.db.counts();
         match self.hand_out(&self.kit.scope(&proof), path, reveal.version).await {
             Ok((version, data)) => {
                 self.kit.audit.access(ctx, record.version(version).reason(reveal.reason)).await?;
+                counts.revealed(End::Done);
                 Ok(RevealedSecret { path: path.to_string(), version, data })
             }
             Err(error) => {
+                counts.revealed(End::Failed);
                 let mut record = record.outcome(AuditOutcome::Failure).reason(Some(error.code().to_owned()));
                 record.version = reveal.version;
                 self.kit.audit.access(ctx, record).await?;

@@ -12,6 +12,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::{Entry, Event, Revision, Store};
+use crate::counts::Counts;
 use crate::error::Result;
 
 /// How many shards of keys are told apart when a read races with a change.
@@ -90,11 +91,17 @@ struct Inner {
     seen: AtomicU64,
     /// Whether the watch stands; without it nothing is kept.
     live: AtomicBool,
+    counts: Arc<Counts>,
 }
 
 impl ReadCache {
     /// Builds a cache in front of a store. It keeps nothing until [`ReadCache::follow`] runs.
     pub fn new(store: Arc<dyn Store>) -> Self {
+        Self::counted(store, Arc::default())
+    }
+
+    /// The same, with its hits counted among others.
+    pub(crate) fn counted(store: Arc<dyn Store>, counts: Arc<Counts>) -> Self {
         let entries = Cache::with_weighter(ABOUT, CAPACITY_BYTES, BySize);
         Self(Arc::new(Inner {
             store,
@@ -103,6 +110,7 @@ impl ReadCache {
             generation: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             live: AtomicBool::new(false),
+            counts,
         }))
     }
 
@@ -112,8 +120,10 @@ impl ReadCache {
     /// Whatever the store answers.
     pub async fn get(&self, key: &str) -> Result<Arc<Cached>> {
         if let Some(cached) = self.peek(key) {
+            self.0.counts.cache_hit();
             return Ok(cached);
         }
+        self.0.counts.cache_missed();
         let generation = self.0.generation.load(Ordering::SeqCst);
         let epoch = self.epoch(key).load(Ordering::SeqCst);
         let entry = self.0.store.get(key).await?;

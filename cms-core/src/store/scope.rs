@@ -3,11 +3,13 @@
 //! keeps to the keys of one project. Forgetting the check does not compile.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{
     Cached, Entry, Event, Outcome, Page, Range, ReadCache, Revision, Store, StoreResult, Transaction,
 };
 use crate::auth::Authorized;
+use crate::counts::{Counts, End};
 use crate::error::Result;
 use crate::ids::ProjectId;
 
@@ -20,6 +22,7 @@ pub struct Db {
     store: Arc<dyn Store>,
     cache: ReadCache,
     changes: tokio::sync::broadcast::Sender<Arc<Change>>,
+    counts: Arc<Counts>,
 }
 
 /// A change that other parts of the process may wait for.
@@ -35,9 +38,10 @@ pub(crate) struct Change {
 impl Db {
     /// Puts a cache before a store.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        let cache = ReadCache::new(store.clone());
+        let counts = Arc::<Counts>::default();
+        let cache = ReadCache::counted(store.clone(), counts.clone());
         let (changes, _) = tokio::sync::broadcast::channel(CHANGES_KEPT);
-        Self { store, cache, changes }
+        Self { store, cache, changes, counts }
     }
 
     /// The keys of one project, for what the proof allows.
@@ -101,6 +105,11 @@ impl Db {
         self.changes.subscribe()
     }
 
+    /// What is counted.
+    pub(crate) fn counts(&self) -> &Arc<Counts> {
+        &self.counts
+    }
+
     /// The backend itself.
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.store
@@ -140,7 +149,9 @@ impl Db {
                 super::Operation::DeletePrefix { .. } => None,
             })
             .collect();
+        let started = Instant::now();
         let outcome = self.store.transact(transaction).await;
+        self.counts.transacted(end_of(&outcome), started);
         // Also after an error: whether it was applied may be unknown.
         if prefixed {
             self.cache.clear();
@@ -155,6 +166,14 @@ impl Db {
             }
         }
         outcome
+    }
+}
+
+fn end_of(outcome: &StoreResult<Outcome>) -> End {
+    match outcome {
+        Ok(Outcome::Committed { .. }) => End::Done,
+        Ok(Outcome::Conflict { .. }) => End::Conflict,
+        Err(_) => End::Failed,
     }
 }
 

@@ -35,15 +35,15 @@ impl AppState {
     pub(crate) fn new(cms: Cms, options: Options, description: OpenApi) -> Self {
         let per_minute = options.caller_per_minute.unwrap_or(CALLER_PER_MINUTE);
         Self(Arc::new(Shared {
-            cms,
             queries: Queries::new(&description),
             description: Description::new(description),
             limiter: Limiter::new(per_minute, options.stranger_per_minute),
-            metrics: Metrics::new(),
+            metrics: Metrics::of(&cms),
             request_ids: RequestIds::new(),
             in_flight: InFlight::default(),
             waiting: InFlight::default(),
             options,
+            cms,
         }))
     }
 

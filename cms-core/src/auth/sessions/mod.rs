@@ -17,6 +17,7 @@ use crate::api::auth::{Login, Refresh, TokenPair};
 use crate::audit::AuditOutcome;
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
+use crate::counts::End;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{ProjectId, UserId};
 use crate::kit::Kit;
@@ -89,6 +90,17 @@ impl Sessions {
     /// # Errors
     /// `Unauthenticated` for a wrong user or password; `TooMany` after too many of them.
     pub async fn login(&self, ctx: &RequestContext, request: Login) -> Result<TokenPair> {
+        let pair = self.try_login(ctx, request).await;
+        self.kit.db.counts().logged_in(match pair.as_ref().map_err(Error::kind) {
+            Ok(_) => End::Done,
+            Err(ErrorKind::Unauthenticated) => End::Refused,
+            Err(ErrorKind::TooMany) => End::Throttled,
+            Err(_) => End::Failed,
+        });
+        pair
+    }
+
+    async fn try_login(&self, ctx: &RequestContext, request: Login) -> Result<TokenPair> {
         let password = Sensitive::new(request.password);
         if self.kit.barrier.is_sealed() {
             return Err(Error::sealed());

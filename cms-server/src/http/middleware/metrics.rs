@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use cms_core::Health;
+use cms_core::{Cms, Health};
 use parking_lot::RwLock;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -18,6 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::histogram::Histogram;
+use super::measured::Core;
 
 /// The series of one router.
 #[derive(Debug)]
@@ -96,6 +97,13 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
 
 impl Metrics {
+    /// The same, beside what a `Cms` counts.
+    pub(crate) fn of(cms: &Cms) -> Self {
+        let mut metrics = Self::new();
+        metrics.registry.register_collector(Box::new(Core(cms.clone())));
+        metrics
+    }
+
     /// Registers everything in a registry of its own.
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("cms");

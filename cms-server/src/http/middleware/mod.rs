@@ -5,6 +5,7 @@ pub(crate) mod front;
 pub(crate) mod histogram;
 pub(crate) mod idempotency;
 pub(crate) mod limiter;
+pub(crate) mod measured;
 pub(crate) mod metrics;
 pub(crate) mod queries;
 pub(crate) mod request_id;
