@@ -161,6 +161,8 @@ fn the_page_loads_nothing_from_elsewhere() {
                 }
             }
         }
+        let start = it.nobody().get("docs/start.js").await.text();
+        assert!(start.contains("../openapi.json") && !start.contains("://"), "{start}");
         assert_eq!(it.nobody().get("docs").await.status, 308);
     });
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -21,6 +21,11 @@ use crate::http::state::AppState;
 /// The page sets styles on its elements; everything else comes from the server itself.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+/// The page. Its scripts are files, so that the policy need not allow any in the page itself.
+const PAGE: &str = include_str!("docs.html");
+/// What starts the page.
+const START: &str = include_str!("docs.js");
 
 /// The description that is served; known once all routes are.
 pub(crate) struct Description {
@@ -80,18 +85,23 @@ async fn file(Path(file): Path<String>) -> Answer<Response> {
 }
 
 fn asset(path: &str) -> Answer<Response> {
-    let config = Arc::new(Config::from("../openapi.json"));
-    match utoipa_swagger_ui::serve(path, config) {
-        Ok(Some(file)) => {
-            let media_type = HeaderValue::from_str(&file.content_type).map_err(Error::internal)?;
-            let headers: [(HeaderName, HeaderValue); 3] = [
-                (CONTENT_TYPE, media_type),
-                (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
-                (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-            ];
-            Ok((headers, file.bytes.into_owned()).into_response())
-        }
-        Ok(None) => Err(Error::not_found("this path").into()),
-        Err(error) => Err(Problem::from(Error::internal(error.to_string()))),
+    match path {
+        "index.html" => served("text/html; charset=utf-8", PAGE),
+        "start.js" => served("text/javascript; charset=utf-8", START),
+        path => match utoipa_swagger_ui::serve(path, Arc::new(Config::from("../openapi.json"))) {
+            Ok(Some(file)) => served(&file.content_type, file.bytes.into_owned()),
+            Ok(None) => Err(Error::not_found("this path").into()),
+            Err(error) => Err(Problem::from(Error::internal(error.to_string()))),
+        },
     }
+}
+
+fn served(media_type: &str, body: impl Into<Body>) -> Answer<Response> {
+    let media_type = HeaderValue::from_str(media_type).map_err(Error::internal)?;
+    let headers: [(HeaderName, HeaderValue); 3] = [
+        (CONTENT_TYPE, media_type),
+        (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    Ok((headers, body.into()).into_response())
 }
