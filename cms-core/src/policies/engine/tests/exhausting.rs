@@ -50,7 +50,7 @@ fn hostile_policies_end_in_errors() {
 fn what_fills_the_memory_is_named_by_either_evaluator() {
     // The machine does not run `walk` with a pattern, so that is the interpreter's. Little to build, much
     // to walk: time is not what ends it.
-    let ten = |of: &str| format!("[{}]", vec![of; 10].join(", "));
+    let ten = |of: &str| format!("[{}]", [of; 10].join(", "));
     let walking = format!(
         "r := numbers.range(1, 1000)\ns := {}\nt := {}\nu := {}\na := count([1 | walk(u, [p, v])])",
         ten("r"),
