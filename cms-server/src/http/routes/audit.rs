@@ -16,11 +16,12 @@ use utoipa_axum::routes;
 use crate::http::caller::Caller;
 use crate::http::extract::{Json, Params};
 use crate::http::problem::Answer;
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 /// The routes of the audit trail.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(verify)).routes(routes!(export))
+    OpenApiRouter::new().routes(v1(routes!(list))).routes(v1(routes!(verify))).routes(v1(routes!(export)))
 }
 
 /// What to export.

@@ -10,16 +10,17 @@ use utoipa_axum::routes;
 use crate::http::caller::{Caller, Stranger};
 use crate::http::extract::Json;
 use crate::http::problem::Answer;
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 /// The routes under `/auth`.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(login))
-        .routes(routes!(refresh))
-        .routes(routes!(logout))
-        .routes(routes!(me))
-        .routes(routes!(jwks))
+        .routes(v1(routes!(login)))
+        .routes(v1(routes!(refresh)))
+        .routes(v1(routes!(logout)))
+        .routes(v1(routes!(me)))
+        .routes(v1(routes!(jwks)))
 }
 
 /// Logs a user in.

@@ -10,11 +10,12 @@ use utoipa_axum::routes;
 use crate::http::caller::Caller;
 use crate::http::extract::{Json, JsonText, LargeJsonText, Segments};
 use crate::http::problem::Answer;
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 /// The routes of decisions.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(decide)).routes(routes!(decide_batch))
+    OpenApiRouter::new().routes(v1(routes!(decide))).routes(v1(routes!(decide_batch)))
 }
 
 /// Asks one rule one question.

@@ -59,11 +59,14 @@ impl Description {
 
 /// The routes of the description and its page.
 pub(crate) fn router(with_page: bool) -> OpenApiRouter<AppState> {
-    let router = OpenApiRouter::new().route("/openapi.json", get(description));
+    let router = OpenApiRouter::new().route("/api/v1/openapi.json", get(description));
     if !with_page {
         return router;
     }
-    router.route("/docs", get(to_page)).route("/docs/", get(page)).route("/docs/{*file}", get(file))
+    router
+        .route("/api/v1/docs", get(to_page))
+        .route("/api/v1/docs/", get(page))
+        .route("/api/v1/docs/{*file}", get(file))
 }
 
 /// Answers the OpenAPI description, for the prefix that the host has put the router under.

@@ -27,6 +27,7 @@ use crate::http::problem::{Answer, Problem};
 use crate::http::reply::{made, tagged};
 use crate::http::routes::describe::{IfMatch, IfNoneMatch};
 use crate::http::routes::queries::{ListQuery, VersionQuery};
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 /// The media type of a document with its message.
@@ -35,17 +36,17 @@ const ENVELOPE: &str = "application/vnd.cms.document+json";
 /// The routes of documents.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(put, read, remove))
-        .routes(routes!(versions))
-        .routes(routes!(diff))
-        .routes(routes!(rollback))
+        .routes(v1(routes!(list)))
+        .routes(v1(routes!(put, read, remove)))
+        .routes(v1(routes!(versions)))
+        .routes(v1(routes!(diff)))
+        .routes(v1(routes!(rollback)))
         // The same handlers; a path without `{project}` and `{kind}` means the platform's policies.
-        .route("/policies", get(list))
-        .route("/policies/{*name}", get(read).put(put).delete(remove))
-        .route("/policies/-/versions/{*name}", get(versions))
-        .route("/policies/-/diff/{*name}", get(diff))
-        .route("/policies/-/rollback/{*name}", post(rollback))
+        .route("/api/v1/policies", get(list))
+        .route("/api/v1/policies/{*name}", get(read).put(put).delete(remove))
+        .route("/api/v1/policies/-/versions/{*name}", get(versions))
+        .route("/api/v1/policies/-/diff/{*name}", get(diff))
+        .route("/api/v1/policies/-/rollback/{*name}", post(rollback))
 }
 
 /// A kind of documents in a project, from the path.

@@ -20,6 +20,7 @@ use crate::http::middleware::front::waits;
 use crate::http::problem::Answer;
 use crate::http::reply::{made, tagged};
 use crate::http::routes::describe::{IfMatch, IfNoneMatch, Prefer};
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 /// What OPA is told when it asked for a long poll.
@@ -30,12 +31,12 @@ type At = Segments<(ProjectId, EnvironmentId)>;
 /// The routes of environments.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(put, read))
-        .routes(routes!(activate))
-        .routes(routes!(rollback))
-        .routes(routes!(history))
-        .routes(routes!(bundle))
+        .routes(v1(routes!(list)))
+        .routes(v1(routes!(put, read)))
+        .routes(v1(routes!(activate)))
+        .routes(v1(routes!(rollback)))
+        .routes(v1(routes!(history)))
+        .routes(v1(routes!(bundle)))
 }
 
 /// Lists the environments of a project.

@@ -20,6 +20,7 @@ use crate::http::caller::{Caller, authenticate};
 use crate::http::extract::{Params, Segments};
 use crate::http::middleware::front::RequestInfo;
 use crate::http::problem::{Answer, Problem};
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 /// How often a quiet stream says that it lives.
@@ -27,7 +28,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The route of events.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(follow))
+    OpenApiRouter::new().routes(v1(routes!(follow)))
 }
 
 /// Where to begin.

@@ -10,11 +10,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::extract::Json;
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 /// The routes of health.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(health)).routes(routes!(live)).routes(routes!(ready))
+    OpenApiRouter::new().routes(v1(routes!(health))).routes(v1(routes!(live))).routes(v1(routes!(ready)))
 }
 
 /// The state of the server.

@@ -16,11 +16,15 @@ use crate::http::extract::{Json, OptionalJson, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::tagged;
 use crate::http::routes::describe::{IfMatch, IfNoneMatch};
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 /// The routes of API keys.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(read, revoke)).routes(routes!(rotate))
+    OpenApiRouter::new()
+        .routes(v1(routes!(create, list)))
+        .routes(v1(routes!(read, revoke)))
+        .routes(v1(routes!(rotate)))
 }
 
 /// Makes an API key.

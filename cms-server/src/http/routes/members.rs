@@ -16,11 +16,12 @@ use crate::http::extract::{Json, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::made;
 use crate::http::routes::describe::IfMatch;
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 /// The routes of members.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(put, remove))
+    OpenApiRouter::new().routes(v1(routes!(list))).routes(v1(routes!(put, remove)))
 }
 
 /// Lists the members.

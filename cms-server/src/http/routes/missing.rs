@@ -10,7 +10,10 @@ use super::super::state::AppState;
 
 /// Everything below the API's prefix that no other route answers.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().route("/{*path}", any(missing)).route("/", any(missing))
+    OpenApiRouter::new()
+        .route("/api/v1/{*path}", any(missing))
+        .route("/api/v1", any(missing))
+        .route("/api/v1/", any(missing))
 }
 
 /// Answers 404.

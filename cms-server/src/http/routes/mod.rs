@@ -24,17 +24,20 @@ mod system;
 mod users;
 mod verify;
 
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{OpenApi, Paths};
 use utoipa::{PartialSchema, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::options::Options;
 use super::problem::{OpaError, ProblemDetails, ProblemPlace};
 use super::state::AppState;
 
+/// Where the API begins; a change that breaks clients begins another.
+const PREFIX: &str = "/api/v1";
+
 /// The route table, with its description.
 pub(crate) fn table(options: &Options) -> (axum::Router<AppState>, OpenApi) {
-    let mut table = OpenApiRouter::new().nest("/api/v1", api(options)).merge(metrics::router());
+    let mut table = api(options).merge(metrics::router());
     if options.opa {
         table = table.merge(opa::router());
     }
@@ -44,6 +47,14 @@ pub(crate) fn table(options: &Options) -> (axum::Router<AppState>, OpenApi) {
     components.schemas.insert(ProblemPlace::name().into_owned(), ProblemPlace::schema());
     components.schemas.insert(OpaError::name().into_owned(), OpaError::schema());
     (router, describe::describe(description))
+}
+
+/// Puts operations under the prefix of the API. Not by nesting a router: that would take the prefix off
+/// each request again, and write its path anew.
+fn v1((schemas, paths, methods): UtoipaMethodRouter<AppState>) -> UtoipaMethodRouter<AppState> {
+    let mut prefixed = Paths::new();
+    prefixed.paths = paths.paths.into_iter().map(|(path, item)| (format!("{PREFIX}{path}"), item)).collect();
+    (schemas, prefixed, methods)
 }
 
 /// Everything under `/api/v1`, by resource.

@@ -10,11 +10,12 @@ use utoipa_axum::routes;
 use crate::http::caller::Caller;
 use crate::http::extract::{Json, RawBody, Segments};
 use crate::http::problem::Answer;
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 /// The routes of policy checks.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(validate)).routes(routes!(test))
+    OpenApiRouter::new().routes(v1(routes!(validate))).routes(v1(routes!(test)))
 }
 
 /// Checks a policy without writing it.

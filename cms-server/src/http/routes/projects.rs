@@ -16,11 +16,12 @@ use crate::http::extract::{Json, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::tagged;
 use crate::http::routes::describe::{IfMatch, IfNoneMatch};
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 /// The routes of projects themselves.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(read, change, remove))
+    OpenApiRouter::new().routes(v1(routes!(create, list))).routes(v1(routes!(read, change, remove)))
 }
 
 /// Onboards a project: environments, default policies, members, a key and a release, all or nothing.

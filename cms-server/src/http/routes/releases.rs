@@ -17,11 +17,12 @@ use crate::http::extract::{ETag, Json, OptionalJson, Params, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::made;
 use crate::http::routes::describe::IfNoneMatch;
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 /// The routes of releases.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(read)).routes(routes!(diff))
+    OpenApiRouter::new().routes(v1(routes!(create, list))).routes(v1(routes!(read))).routes(v1(routes!(diff)))
 }
 
 /// Which releases to compare.

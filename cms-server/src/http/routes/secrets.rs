@@ -19,6 +19,7 @@ use crate::http::problem::Answer;
 use crate::http::reply::{made, tagged};
 use crate::http::routes::describe::{IfMatch, IfNoneMatch};
 use crate::http::routes::queries::{ListQuery, VersionQuery};
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 type At = Segments<(ProjectId, Name)>;
@@ -26,13 +27,13 @@ type At = Segments<(ProjectId, Name)>;
 /// The routes of secrets.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(put, read, delete))
-        .routes(routes!(reveal))
-        .routes(routes!(versions))
-        .routes(routes!(undelete))
-        .routes(routes!(destroy))
-        .routes(routes!(rotate))
+        .routes(v1(routes!(list)))
+        .routes(v1(routes!(put, read, delete)))
+        .routes(v1(routes!(reveal)))
+        .routes(v1(routes!(versions)))
+        .routes(v1(routes!(undelete)))
+        .routes(v1(routes!(destroy)))
+        .routes(v1(routes!(rotate)))
 }
 
 /// Lists secrets: names and versions, never values.

@@ -14,16 +14,17 @@ use utoipa_axum::routes;
 use crate::http::caller::{Caller, info};
 use crate::http::extract::{Json, Segments};
 use crate::http::problem::{Answer, Problem};
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 /// The routes of keys and the seal.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(seal))
-        .routes(routes!(unseal))
-        .routes(routes!(rotate_root))
-        .routes(routes!(rotate_project))
-        .routes(routes!(project_key))
+        .routes(v1(routes!(seal)))
+        .routes(v1(routes!(unseal)))
+        .routes(v1(routes!(rotate_root)))
+        .routes(v1(routes!(rotate_project)))
+        .routes(v1(routes!(project_key)))
 }
 
 /// Somebody at this machine itself, who acts as the system does when it starts: while the installation

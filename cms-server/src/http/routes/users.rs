@@ -16,14 +16,15 @@ use crate::http::extract::{Json, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::tagged;
 use crate::http::routes::describe::{IfMatch, IfNoneMatch};
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 /// The routes under `/users`.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(create, list))
-        .routes(routes!(read, change, remove))
-        .routes(routes!(set_password))
+        .routes(v1(routes!(create, list)))
+        .routes(v1(routes!(read, change, remove)))
+        .routes(v1(routes!(set_password)))
 }
 
 /// Adds a user.

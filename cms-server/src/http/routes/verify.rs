@@ -18,12 +18,13 @@ use utoipa_axum::routes;
 use crate::http::caller::Caller;
 use crate::http::extract::Params;
 use crate::http::problem::Answer;
+use crate::http::routes::v1;
 use crate::http::state::AppState;
 
 /// The route of forward authentication, for every method.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     let (schemas, paths, _) = routes!(verify);
-    OpenApiRouter::new().routes((schemas, paths, any(verify)))
+    OpenApiRouter::new().routes(v1((schemas, paths, any(verify))))
 }
 
 /// The rule to ask beside the credential.
