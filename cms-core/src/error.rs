@@ -55,6 +55,8 @@ pub struct Place {
     pub column: Option<u32>,
     /// What is wrong.
     pub message: String,
+    /// A stable word for it, where a compiler found it.
+    pub code: Option<&'static str>,
 }
 
 /// An error of a service.

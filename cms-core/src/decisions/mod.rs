@@ -3,12 +3,14 @@
 //! release, compiled once and shared, without touching the store.
 
 mod answers;
+mod released;
 
 use std::cell::LazyCell;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use quick_cache::sync::Cache;
 use serde_json::value::RawValue;
 
 use crate::api::decisions::{BatchItem, Decide, DecideBatch, Decision, DecisionBatch};
@@ -20,16 +22,19 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{EnvironmentId, ProjectId};
 use crate::kit::Kit;
 use crate::policies::artifacts::Artifacts;
-use crate::policies::engine::{EvaluationError, Input, QueryPath, Snapshot};
+use crate::policies::engine::{EvaluationError, Input, Queries, QueryPath, Snapshot};
 use crate::projects::record::{META, ProjectRecord};
 use crate::releases::activate::environment_key;
 use crate::releases::read_release;
 use crate::releases::record::EnvironmentRecord;
 use crate::store::Scope;
 use answers::{Answers, Question};
+pub use released::{Answered, MAX_LISTED_BYTES, ReleasedPolicy, Standing};
 
 /// How many inputs a batch holds at most.
 pub const MAX_BATCH: usize = 1_000;
+/// For how many releases what answers ad-hoc queries is kept.
+const QUERIED_RELEASES: usize = 16;
 /// After how many answers of a batch others have their turn.
 const YIELD_EVERY: usize = 8;
 
@@ -38,6 +43,8 @@ const YIELD_EVERY: usize = 8;
 pub struct Decisions {
     kit: Kit,
     artifacts: Artifacts,
+    /// What answers ad-hoc queries, by release.
+    queries: Arc<Cache<String, Arc<Queries>>>,
 }
 
 /// The active release of an environment, ready to decide. Kept with the environment's record in the
@@ -90,7 +97,7 @@ impl Evaluated {
 
 impl Decisions {
     pub(crate) fn new(kit: Kit, artifacts: Artifacts) -> Self {
-        Self { kit, artifacts }
+        Self { kit, artifacts, queries: Arc::new(Cache::new(QUERIED_RELEASES)) }
     }
 
     /// Answers one question.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use super::record::{SetRecord, decode};
 use super::set::CURRENT_SET;
+use super::write::Change;
 use crate::api::documents::{Kind, PolicyError, PolicyValidation, TestPolicies, ValidatePolicy};
 use crate::error::{Error, Place, Result};
 use crate::ids::Name;
 use crate::policies::artifacts::{Artifacts, compile, options};
 use crate::policies::engine::{
-    Data, Diagnostic, Module, Outcome as TestOutcome, Program, Snapshot, TestReport, check, run_tests,
+    Data, Diagnostic, Limits, Module, Outcome as TestOutcome, Program, Snapshot, TestReport, check, run_tests,
 };
 use crate::policies::places;
 use crate::store::Scope;
@@ -34,19 +35,21 @@ impl Gate {
         Self { artifacts }
     }
 
-    /// Refuses a change of a document that its kind does not accept.
+    /// Refuses changes that their kind does not accept. Several at once are changes of data.
     pub(crate) async fn check(
         &self,
         scope: &Scope,
         set: &SetRecord,
-        kind: Kind,
-        name: &Name,
-        content: Option<&str>,
-    ) -> Result<Passed> {
-        match kind {
-            Kind::Policy => self.check_policy(scope, set, name, content).await.map(Passed::Policies),
-            Kind::Data => self.check_data(scope, set, name, content).await,
-            Kind::Config | Kind::Schema | Kind::Template => Err(Error::unprocessable(
+        changes: &[Change],
+    ) -> Result<Option<Passed>> {
+        let Some(first) = changes.first() else { return Ok(None) };
+        match first.kind {
+            Kind::Policy => {
+                let program = self.check_policy(scope, set, &first.name, first.content.as_deref()).await?;
+                Ok(Some(Passed::Policies(program)))
+            }
+            Kind::Data => self.check_data(scope, set, changes).await.map(Some),
+            kind @ (Kind::Config | Kind::Schema | Kind::Template) => Err(Error::unprocessable(
                 "kind_not_available",
                 format!("documents of the kind `{}` are not available yet", kind.as_str()),
             )),
@@ -83,23 +86,16 @@ impl Gate {
         Ok(program)
     }
 
-    async fn check_data(
-        &self,
-        scope: &Scope,
-        set: &SetRecord,
-        name: &Name,
-        content: Option<&str>,
-    ) -> Result<Passed> {
+    async fn check_data(&self, scope: &Scope, set: &SetRecord, changes: &[Change]) -> Result<Passed> {
         let present = self.artifacts.data(scope, set).await?;
-        let (name, text, limits) = (name.to_string(), content.map(str::to_owned), options(scope).limits);
-        let grown = u32::try_from(content.map_or(0, str::len)).unwrap_or(u32::MAX);
-        let data = tokio::task::spawn_blocking(move || match &text {
-            Some(text) => present.with_document(&name, text, &limits),
-            None => Ok(present.without_document(&name)),
-        })
-        .await
-        .map_err(Error::internal)?
-        .map_err(|found| invalid_data(&[found]))?;
+        let limits = options(scope).limits;
+        let bytes: usize = changes.iter().filter_map(|change| change.content.as_ref()).map(String::len).sum();
+        let grown = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let changes = changes.to_vec();
+        let data = tokio::task::spawn_blocking(move || changed(present, &changes, &limits))
+            .await
+            .map_err(Error::internal)?
+            .map_err(|found| invalid_data(&[found]))?;
         let program = self.artifacts.program(scope, set).await?;
         Snapshot::new(program, &data).map_err(|found| invalid_data(&found))?;
         Ok(Passed::Data(data, self.artifacts.data_bytes(scope, set).saturating_add(grown)))
@@ -142,6 +138,15 @@ impl Gate {
         compile(modules.clone(), options(scope)).await?;
         run(modules, self.artifacts.data(scope, &set).await?, options(scope)).await
     }
+}
+
+/// The data after some changes. What goes makes room for what comes.
+fn changed(data: Data, changes: &[Change], limits: &Limits) -> Result<Data, Diagnostic> {
+    let (written, removed): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.content.is_some());
+    let data = removed.iter().fold(data, |data, change| data.without_document(change.name.as_str()));
+    written.iter().try_fold(data, |data, change| {
+        data.with_document(change.name.as_str(), change.content.as_deref().unwrap_or_default(), limits)
+    })
 }
 
 async fn run(
@@ -214,6 +219,7 @@ fn failed_tests(report: &TestReport) -> Error {
                 result.name,
                 result.message.as_deref().unwrap_or("does not hold")
             ),
+            code: Some("test_failed"),
         })
         .collect();
     let text = format!("{} of the project's tests fail with this change", report.failed + report.errored);

@@ -5,7 +5,9 @@
 //! Writing is in `write`; what a kind accepts is in `gate`.
 
 mod diff;
+mod edit;
 mod gate;
+mod live;
 pub(crate) mod record;
 pub(crate) mod set;
 mod write;
@@ -15,7 +17,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use diff::unified;
+pub use edit::DataEdit;
 pub(crate) use gate::Gate;
+use write::Change;
 pub(crate) use write::{Writer, check_message};
 
 use crate::api::documents::{
@@ -83,7 +87,8 @@ impl Documents {
                 format!("a {} takes no `schema`", kind.as_str()),
             ));
         }
-        self.writer.put(ctx, &proof, kind, name, put.content, put.message, expected).await
+        let change = Change { kind, name: name.clone(), content: Some(put.content) };
+        self.writer.write(ctx, &proof, change, put.message, &expected, None).await
     }
 
     /// Removes a document by a tombstone version; its history stays.
@@ -100,7 +105,8 @@ impl Documents {
         expected: Expected,
     ) -> Result<Document> {
         let proof = self.authorize(ctx, project, kind, write_action, Some(name)).await?;
-        self.writer.delete(ctx, &proof, kind, name, message, expected).await
+        let change = Change { kind, name: name.clone(), content: None };
+        Ok(self.writer.write(ctx, &proof, change, message, &expected, None).await?.document)
     }
 
     /// Writes a new version with the text of an old one.
@@ -126,7 +132,8 @@ impl Documents {
         }
         let content = set::read_string(&scope, &old.hash).await?;
         let message = back.message.or_else(|| Some(format!("roll back to version {}", back.version)));
-        self.writer.put(ctx, &proof, kind, name, content, message, Expected::Any).await
+        let change = Change { kind, name: name.clone(), content: Some(content) };
+        self.writer.write(ctx, &proof, change, message, &Expected::Any, None).await
     }
 
     /// Reads a version with its text; the newest, unless one is named.

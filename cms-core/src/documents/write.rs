@@ -5,16 +5,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use super::gate::Gate;
+use super::live::Live;
 use super::record::{BucketEntry, SetRecord, VersionRecord, decode, encode};
 use super::set::{CURRENT_SET, blob_key, hash};
 use super::{
     MAX_DOCUMENT_BYTES, MAX_DOCUMENTS, MAX_MESSAGE_CHARS, MAX_VERSIONS, Written, head_key, not_found,
     version_key,
 };
-use crate::api::documents::{Document, Kind};
+use crate::api::documents::Kind;
 use crate::audit::NewRecord;
 use crate::auth::Authorized;
 use crate::context::RequestContext;
@@ -39,20 +41,37 @@ pub(crate) struct Writer {
     queues: Mutex<HashMap<ProjectId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// A write, as the caller wants it.
+/// A document's new text; without one, the document is removed.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) kind: Kind,
+    pub(crate) name: Name,
+    pub(crate) content: Option<String>,
+}
+
+/// Finds out what to change, by looking at the documents that there are.
+#[async_trait]
+pub(crate) trait Plan: Send + Sync {
+    /// The changes that the documents of this set need.
+    async fn changes(&self, scope: &Scope, set: &SetRecord) -> Result<Vec<Change>>;
+}
+
+/// A change beside the newest version of what it changes.
+type Headed = (Change, Option<VersionRecord>);
+
+/// What all tries of one write have in common.
 struct Write<'a> {
-    kind: Kind,
-    name: &'a Name,
-    content: Option<String>,
+    ctx: &'a RequestContext,
+    proof: &'a Authorized,
+    scope: Scope,
     message: Option<String>,
-    expected: Expected,
+    live: Option<&'a Live>,
 }
 
 /// What a write is built from.
 struct Present {
     set_entry: Option<Entry>,
     set: SetRecord,
-    head: Option<VersionRecord>,
     meta_entry: Entry,
     meta: ProjectRecord,
 }
@@ -66,147 +85,150 @@ impl Writer {
         &self.gate
     }
 
-    /// Writes a version with this text.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the one request")]
-    pub(crate) async fn put(
+    /// Changes one document, if what is there is as expected. With `live`, the change is active in that
+    /// environment in the same commit.
+    pub(crate) async fn write(
         &self,
         ctx: &RequestContext,
         proof: &Authorized,
-        kind: Kind,
-        name: &Name,
-        content: String,
+        change: Change,
         message: Option<String>,
-        expected: Expected,
+        expected: &Expected,
+        live: Option<&Live>,
     ) -> Result<Written> {
-        if content.len() > MAX_DOCUMENT_BYTES {
-            return Err(Error::too_large(format!(
-                "a document holds at most {MAX_DOCUMENT_BYTES} bytes, this one has {}",
-                content.len()
-            )));
+        let write = Write { ctx, proof, scope: self.kit.scope(proof), message, live };
+        let _turn = self.begin(&write, std::slice::from_ref(&change)).await?;
+        for _ in 0..ATTEMPTS {
+            let (present, head) = tokio::try_join!(present(&write.scope), read_head(&write.scope, &change))?;
+            expect(&change, expected, head.as_ref())?;
+            let unchanged = unchanged(&change, head.as_ref());
+            let changes = match &unchanged {
+                Some(unchanged) if live.is_none() => return Ok(unchanged.clone()),
+                Some(_) => Vec::new(),
+                None => vec![(change.clone(), head)],
+            };
+            if let Some(written) = self.attempt(&write, present, changes).await? {
+                let written = written.into_iter().next().or(unchanged);
+                return written.ok_or_else(|| Error::internal("a write has written nothing"));
+            }
         }
-        self.write(ctx, proof, Write { kind, name, content: Some(content), message, expected }).await
+        Err(too_many_writers())
     }
 
-    /// Writes a tombstone.
-    pub(crate) async fn delete(
+    /// Changes whatever documents `plan` names, after looking at those that there are. Tells whether
+    /// anything was changed.
+    pub(crate) async fn write_planned(
         &self,
         ctx: &RequestContext,
         proof: &Authorized,
-        kind: Kind,
-        name: &Name,
-        message: Option<String>,
-        expected: Expected,
-    ) -> Result<Document> {
-        let written = self.write(ctx, proof, Write { kind, name, content: None, message, expected }).await?;
-        Ok(written.document)
-    }
-
-    async fn write(&self, ctx: &RequestContext, proof: &Authorized, write: Write<'_>) -> Result<Written> {
-        check_message(write.message.as_deref())?;
-        let scope = self.kit.scope(proof);
-        let queue = self.queues.lock().entry(scope.project().clone()).or_default().clone();
-        let _turn = queue.lock().await;
+        live: &Live,
+        plan: &dyn Plan,
+    ) -> Result<bool> {
+        let write = Write { ctx, proof, scope: self.kit.scope(proof), message: None, live: Some(live) };
+        let _turn = self.begin(&write, &[]).await?;
         for _ in 0..ATTEMPTS {
-            let present = self.present(&scope, &write).await?;
-            expect(&write, present.head.as_ref())?;
-            if let Some(unchanged) = unchanged(&write, present.head.as_ref()) {
-                return Ok(unchanged);
+            let present = present(&write.scope).await?;
+            let mut changes = Vec::new();
+            for change in plan.changes(&write.scope, &present.set).await? {
+                check_size(&change)?;
+                let head = read_head(&write.scope, &change).await?;
+                if unchanged(&change, head.as_ref()).is_none() {
+                    changes.push((change, head));
+                }
             }
-            if let Some(written) = self.attempt(ctx, proof, &scope, &write, present).await? {
-                return Ok(written);
+            if let Some(written) = self.attempt(&write, present, changes).await? {
+                return Ok(!written.is_empty());
             }
         }
-        Err(Error::conflict("too_many_writers", "others keep changing this project; try again")
-            .with_retry_after(std::time::Duration::from_secs(1)))
+        Err(too_many_writers())
     }
 
-    async fn present(&self, scope: &Scope, write: &Write<'_>) -> Result<Present> {
-        let (set_key, head_key) = (CURRENT_SET, head_key(write.kind, write.name));
-        let (set_entry, head_entry, meta_entry) =
-            tokio::try_join!(scope.fresh(set_key), scope.fresh(&head_key), scope.fresh(META))?;
-        let meta_entry =
-            meta_entry.ok_or_else(|| Error::not_found(format!("project `{}`", scope.project())))?;
-        let set = match &set_entry {
-            Some(entry) => decode(&entry.key, &entry.value)?,
-            None => SetRecord::empty(),
-        };
-        let head = head_entry.map(|entry| decode(&entry.key, &entry.value)).transpose()?;
-        let meta = decode(&meta_entry.key, &meta_entry.value)?;
-        Ok(Present { set_entry, set, head, meta_entry, meta })
+    /// Checks what needs no look at the store, and waits for the project's turn.
+    async fn begin(&self, write: &Write<'_>, changes: &[Change]) -> Result<tokio::sync::OwnedMutexGuard<()>> {
+        check_message(write.message.as_deref())?;
+        changes.iter().try_for_each(check_size)?;
+        let queue = self.queues.lock().entry(write.scope.project().clone()).or_default().clone();
+        Ok(queue.lock_owned().await)
     }
 
     /// Tries once; `None` if somebody else was faster.
     async fn attempt(
         &self,
-        ctx: &RequestContext,
-        proof: &Authorized,
-        scope: &Scope,
         write: &Write<'_>,
         present: Present,
-    ) -> Result<Option<Written>> {
+        changes: Vec<Headed>,
+    ) -> Result<Option<Vec<Written>>> {
+        let Write { ctx, proof, scope, message, live } = write;
         let stamp =
-            Stamp { author: ctx.principal.to_string(), time: self.kit.now(), message: write.message.clone() };
-        let record = next_version(write, present.head.as_ref(), &stamp)?;
-        let entry = write
-            .content
-            .as_ref()
-            .map(|_| BucketEntry { version: record.version, hash: record.hash.clone() });
-        let change = [(write.kind, write.name.to_string(), entry)];
-        let (set, buckets) = present.set.with(scope, &change).await?;
-        if set.len() > MAX_DOCUMENTS {
-            return Err(Error::new(
-                ErrorKind::TooMany,
-                "quota_exceeded",
-                format!("a project holds at most {MAX_DOCUMENTS} documents"),
-            ));
+            Stamp { author: ctx.principal.to_string(), time: self.kit.now(), message: message.clone() };
+        let (mut entries, mut written, mut stores) = (Vec::new(), Vec::new(), Transaction::new());
+        for (change, head) in &changes {
+            let record = next_version(change, head.as_ref(), &stamp)?;
+            let entry = change
+                .content
+                .as_ref()
+                .map(|_| BucketEntry { version: record.version, hash: record.hash.clone() });
+            entries.push((change.kind, change.name.to_string(), entry));
+            stores = stores.and(stored(scope, change, &record)?);
+            let created = head.as_ref().is_none_or(VersionRecord::is_tombstone);
+            written.push(Written { document: record.document(change.kind, change.name.as_str()), created });
         }
-        let passed =
-            self.gate.check(scope, &present.set, write.kind, write.name, write.content.as_deref()).await?;
+        let (set, buckets) = present.set.with(scope, &entries).await?;
+        check_quota(&set)?;
+        let changes: Vec<Change> = changes.into_iter().map(|(change, _)| change).collect();
+        let passed = self.gate.check(scope, &present.set, &changes).await?;
 
         let set_key = scope.key(CURRENT_SET);
         let mut transaction = Transaction::new()
             .when(Condition::as_read(&set_key, present.set_entry.as_ref()))
-            .when(Condition::as_read(&scope.key(META), Some(&present.meta_entry)))
-            .put(set_key, encode(&set)?)
-            .put(scope.key(&head_key(write.kind, write.name)), encode(&record)?)
-            .put(scope.key(&version_key(write.kind, write.name, record.version)), encode(&record)?)
-            .and(buckets);
-        if let Some(content) = &write.content {
-            let key = scope.key(&blob_key(&record.hash));
-            transaction = transaction.put(key, content.clone());
+            .when(Condition::as_read(&scope.key(META), Some(&present.meta_entry)));
+        if !changes.is_empty() {
+            transaction = transaction.put(set_key, encode(&set)?).and(stores).and(buckets);
         }
-        let (release, releasing) = self.auto_release(scope, &present.meta, &set, &stamp).await?;
-        let mut audited = NewRecord::of(proof).version(record.version).reason(write.message.clone());
+        let (release, releasing) = self.auto_release(scope, &present.meta, &set, &stamp, *live).await?;
+        if changes.is_empty() && releasing.operations.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let proof = live.and_then(|live| live.proof()).filter(|_| changes.is_empty()).unwrap_or(proof);
+        let mut audited = NewRecord::of(proof).reason(message.clone());
+        if let [Written { document, .. }] = written.as_slice() {
+            audited = audited.version(document.version);
+        }
         if let Some(release) = &release {
             audited = audited.release(release.clone());
         }
-        let created = present.head.as_ref().is_none_or(VersionRecord::is_tombstone);
-        let mut document = record.document(write.kind, write.name.as_str());
-        document.release = release;
-        let written = Written { document, created };
-        ctx.offer(&written)?;
+        written.iter_mut().for_each(|written| written.document.release.clone_from(&release));
+        if let [written] = written.as_slice() {
+            ctx.offer(written)?;
+        }
         match self.kit.commit(ctx, audited, transaction.and(releasing)).await? {
             Outcome::Conflict { .. } => Ok(None),
             Outcome::Committed { .. } => {
-                self.gate.keep(scope, &set, passed);
+                if let Some(passed) = passed {
+                    self.gate.keep(scope, &set, passed);
+                }
                 Ok(Some(written))
             }
         }
     }
 
-    /// What releases the set and activates it in every environment that asks for that.
+    /// What releases the set and activates it in every environment that asks for that, and in the one
+    /// where it is to be live.
     async fn auto_release(
         &self,
         scope: &Scope,
         project: &ProjectRecord,
         set: &SetRecord,
         stamp: &Stamp,
+        live: Option<&Live>,
     ) -> Result<(Option<String>, Transaction)> {
         let mut moves = Transaction::new();
         let mut release = None;
         for name in &project.environments {
             let environment = read_environment(scope, name).await?;
-            if !environment.record.auto_release.unwrap_or(project.auto_release) {
+            let is_auto = environment.record.auto_release.unwrap_or(project.auto_release);
+            let is_live = live.is_some_and(|live| live.is_allowed_in(name));
+            if !is_auto && !is_live {
                 continue;
             }
             if release.is_none() {
@@ -226,6 +248,56 @@ impl Writer {
     }
 }
 
+async fn present(scope: &Scope) -> Result<Present> {
+    let (set_entry, meta_entry) = tokio::try_join!(scope.fresh(CURRENT_SET), scope.fresh(META))?;
+    let meta_entry = meta_entry.ok_or_else(|| Error::not_found(format!("project `{}`", scope.project())))?;
+    let set = match &set_entry {
+        Some(entry) => decode(&entry.key, &entry.value)?,
+        None => SetRecord::empty(),
+    };
+    let meta = decode(&meta_entry.key, &meta_entry.value)?;
+    Ok(Present { set_entry, set, meta_entry, meta })
+}
+
+/// The newest version of what a change is about.
+async fn read_head(scope: &Scope, change: &Change) -> Result<Option<VersionRecord>> {
+    let entry = scope.fresh(&head_key(change.kind, &change.name)).await?;
+    entry.map(|entry| decode(&entry.key, &entry.value)).transpose()
+}
+
+/// The part of a transaction that writes a version.
+fn stored(scope: &Scope, change: &Change, record: &VersionRecord) -> Result<Transaction> {
+    let transaction = Transaction::new()
+        .put(scope.key(&head_key(change.kind, &change.name)), encode(record)?)
+        .put(scope.key(&version_key(change.kind, &change.name, record.version)), encode(record)?);
+    Ok(match &change.content {
+        Some(content) => transaction.put(scope.key(&blob_key(&record.hash)), content.clone()),
+        None => transaction,
+    })
+}
+
+fn check_size(change: &Change) -> Result<()> {
+    let bytes = change.content.as_ref().map_or(0, String::len);
+    if bytes <= MAX_DOCUMENT_BYTES {
+        return Ok(());
+    }
+    let text = format!("a document holds at most {MAX_DOCUMENT_BYTES} bytes, this one has {bytes}");
+    Err(Error::too_large(text))
+}
+
+fn check_quota(set: &SetRecord) -> Result<()> {
+    if set.len() <= MAX_DOCUMENTS {
+        return Ok(());
+    }
+    let text = format!("a project holds at most {MAX_DOCUMENTS} documents");
+    Err(Error::new(ErrorKind::TooMany, "quota_exceeded", text))
+}
+
+fn too_many_writers() -> Error {
+    Error::conflict("too_many_writers", "others keep changing this project; try again")
+        .with_retry_after(std::time::Duration::from_secs(1))
+}
+
 /// Checks a message for its length.
 pub(crate) fn check_message(message: Option<&str>) -> Result<()> {
     match message {
@@ -236,23 +308,23 @@ pub(crate) fn check_message(message: Option<&str>) -> Result<()> {
     }
 }
 
-fn expect(write: &Write<'_>, head: Option<&VersionRecord>) -> Result<()> {
+fn expect(write: &Change, expected: &Expected, head: Option<&VersionRecord>) -> Result<()> {
     let living = head.filter(|head| !head.is_tombstone());
     let what = format!("the {} `{}`", write.kind.as_str(), write.name);
-    write.expected.check(living.map(|head| head.version), &what)?;
+    expected.check(living.map(|head| head.version), &what)?;
     if write.content.is_none() && living.is_none() {
-        return Err(not_found(write.kind, write.name, None));
+        return Err(not_found(write.kind, &write.name, None));
     }
     Ok(())
 }
 
-fn unchanged(write: &Write<'_>, head: Option<&VersionRecord>) -> Option<Written> {
+fn unchanged(write: &Change, head: Option<&VersionRecord>) -> Option<Written> {
     let (content, head) = (write.content.as_ref()?, head.filter(|head| !head.is_tombstone())?);
     (hash(content.as_bytes()) == head.hash)
         .then(|| Written { document: head.document(write.kind, write.name.as_str()), created: false })
 }
 
-fn next_version(write: &Write<'_>, head: Option<&VersionRecord>, stamp: &Stamp) -> Result<VersionRecord> {
+fn next_version(write: &Change, head: Option<&VersionRecord>, stamp: &Stamp) -> Result<VersionRecord> {
     let parent = head.map(|head| head.version);
     let version = parent.unwrap_or(0) + 1;
     if version > MAX_VERSIONS {
@@ -269,7 +341,7 @@ fn next_version(write: &Write<'_>, head: Option<&VersionRecord>, stamp: &Stamp) 
         size: write.content.as_ref().map_or(0, |content| content.len() as u64),
         author: stamp.author.clone(),
         time: stamp.time,
-        message: write.message.clone(),
+        message: stamp.message.clone(),
         parent,
     })
 }

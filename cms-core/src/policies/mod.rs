@@ -20,6 +20,7 @@ pub(crate) fn places(found: &[engine::Diagnostic]) -> Vec<Place> {
         line: Some(diagnostic.line),
         column: Some(diagnostic.column),
         message: diagnostic.message.clone(),
+        code: Some(diagnostic.code),
     };
     found.iter().take(MAX_PLACES).map(place).collect()
 }

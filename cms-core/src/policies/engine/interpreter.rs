@@ -61,14 +61,19 @@ pub(super) fn limit_time(engine: &mut Engine, limit: Duration) {
 
 /// Evaluates one rule.
 pub(super) fn value(engine: &mut Engine, reference: &str) -> Result<Value, EvaluationError> {
-    engine.eval_rule(reference.to_owned()).map_err(|error| match error.downcast_ref::<LimitError>() {
+    engine.eval_rule(reference.to_owned()).map_err(|error| failure(error.downcast_ref(), &error.to_string()))
+}
+
+/// What the interpreter's error means.
+pub(super) fn failure(limit: Option<&LimitError>, text: &str) -> EvaluationError {
+    match limit {
         Some(LimitError::TimeLimitExceeded { limit, .. }) => EvaluationError::Timeout { limit: *limit },
         Some(LimitError::MemoryLimitExceeded { limit, .. }) => {
             EvaluationError::Memory { limit: usize::try_from(*limit).unwrap_or(usize::MAX) }
         }
         Some(LimitError::RegexSizeLimitExceeded { limit }) => EvaluationError::Memory { limit: *limit },
-        None => from_text(&error.to_string()),
-    })
+        None => from_text(text),
+    }
 }
 
 /// Tells limits and conflicts from other failures by the interpreter's words.

@@ -69,6 +69,14 @@ pub fn check(module: &Module, options: &Options) -> Result<ModuleInfo, Vec<Diagn
     Ok(info(&outline))
 }
 
+/// Tells what a policy declares that was checked before.
+///
+/// # Errors
+/// What the scan finds wrong with it.
+pub fn declared(module: &Module, options: &Options) -> Result<ModuleInfo, Vec<Diagnostic>> {
+    read(module, options).map(|outline| info(&outline))
+}
+
 /// Scans a module and refuses a package that it may not declare.
 pub(super) fn read(module: &Module, options: &Options) -> Result<Outline, Vec<Diagnostic>> {
     let outline = source::scan(&module.name, &module.text, &options.limits)?;

@@ -9,6 +9,7 @@ use super::data::Data;
 use super::diagnostic::{Diagnostic, code};
 use super::evaluate::{self, Evaluation, EvaluationError};
 use super::json::{self, InvalidJson};
+use super::limits::Limits;
 use super::path::QueryPath;
 use super::pool::Pool;
 use super::program::Program;
@@ -35,7 +36,14 @@ impl Input {
     /// # Errors
     /// When the text is too long, too deep, or not JSON.
     pub fn from_json(text: &[u8], program: &Program) -> Result<Self, InvalidJson> {
-        let limits = program.limits();
+        Self::read(text, program.limits())
+    }
+
+    /// The same within limits that are given.
+    ///
+    /// # Errors
+    /// As [`Input::from_json`].
+    pub fn read(text: &[u8], limits: &Limits) -> Result<Self, InvalidJson> {
         if text.len() > limits.input_bytes {
             let message =
                 format!("the input has {} bytes; at most {} are allowed", text.len(), limits.input_bytes);

@@ -57,10 +57,10 @@ pub(crate) fn fault(error: &serde_json::Error) -> Error {
     let message = without_values(&error.to_string());
     Error::new(cms_core::ErrorKind::Invalid, "invalid_json", format!("the JSON body is not valid: {message}"))
         .with_places(vec![Place {
-            path: None,
             line: place(error.line()),
             column: place(error.column()),
             message,
+            ..Place::default()
         }])
 }
 
