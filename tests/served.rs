@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use cms_core::auth::Principal;
 use cms_core::crypto::DevSeal;
+use cms_core::ids::{EnvironmentId, ProjectId};
 use cms_core::store::{MemoryStore, Store};
 use cms_core::{Cms, RequestContext};
 use cms_server::Options;
-use cms_server::server::Server;
+use cms_server::server::{OpaPlace, Server};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,7 @@ pub struct Served {
     /// The store behind that.
     pub store: Arc<dyn Store>,
     nobody: Caller,
+    opa: Caller,
     root: String,
 }
 
@@ -41,16 +43,24 @@ pub fn served_with(options: Options, test: impl AsyncFnOnce(&Served)) {
         let (cms, root) = Cms::builder(store.clone(), Arc::new(DevSeal)).initialize().await.unwrap();
         let server =
             Server::bind(cms.clone(), "127.0.0.1:0".parse().unwrap(), None, 20_000, options).await.unwrap();
+        let server = server.with_opa(opa_place(), 20_000).await.unwrap();
         let nobody = Caller::new(&server.url());
+        let opa = Caller::new(&server.opa_url().unwrap());
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server.serve(stop.clone()));
-        let it = Served { cms, store, nobody, root: root.expose().clone() };
+        let it = Served { cms, store, nobody, opa, root: root.expose().clone() };
         test(&it).await;
         it.verify_clean().await;
         drop(it);
         stop.cancel();
         serving.await.unwrap();
     });
+}
+
+/// The environment that the second listener serves: `default` of the project `p`, whether it exists or not.
+fn opa_place() -> OpaPlace {
+    let (project, environment) = (ProjectId::parse("p").unwrap(), EnvironmentId::parse("default").unwrap());
+    OpaPlace { listen: "127.0.0.1:0".parse().unwrap(), project, environment }
 }
 
 impl Served {
@@ -62,6 +72,11 @@ impl Served {
     /// The holder of the root credential.
     pub fn root(&self) -> Caller {
         self.nobody.with_token(&self.root)
+    }
+
+    /// Somebody with this credential at the listener that serves OPA's API of `p/default` alone.
+    pub fn opa(&self, token: &str) -> Caller {
+        self.opa.with_token(token)
     }
 
     /// The root credential itself.

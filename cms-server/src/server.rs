@@ -9,11 +9,12 @@ use std::sync::Arc;
 use cms_core::audit::AuditSettings;
 use cms_core::audit::sink::{AuditSink, FileSink, FileSync};
 use cms_core::crypto::{KeySeal, Seal};
+use cms_core::ids::{EnvironmentId, ProjectId};
 use cms_core::store::Durability;
 use cms_core::{Cms, CmsBuilder, Error};
 use tokio_util::sync::CancellationToken;
 
-use crate::http::{Options, standalone};
+use crate::http::{Options, opa_alone, standalone};
 use crate::listen::Listener;
 use crate::settings::{AccessDurability, AuditFileSettings, Checked};
 use crate::shutdown::{on_hangup, on_signal};
@@ -43,10 +44,12 @@ pub enum StartError {
     #[error("{0}")]
     Tls(#[source] TlsError),
     /// The address.
-    #[error("the address `{address}` cannot be listened on: {source}; choose another with `--listen`")]
+    #[error("the address `{address}` cannot be listened on: {source}; choose another with `{flag}`")]
     Bind {
         /// The address.
         address: SocketAddr,
+        /// The flag that names another.
+        flag: &'static str,
         /// Why.
         source: io::Error,
     },
@@ -63,6 +66,18 @@ pub struct Server {
     options: Options,
     tls: Option<Tls>,
     address: SocketAddr,
+    opa: Option<(Listener, OpaPlace)>,
+}
+
+/// Where OPA's surface of one environment is served by itself.
+#[derive(Debug, Clone)]
+pub struct OpaPlace {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The project.
+    pub project: ProjectId,
+    /// Its environment.
+    pub environment: EnvironmentId,
 }
 
 impl Server {
@@ -77,7 +92,11 @@ impl Server {
         let audit = audit_settings(&checked.audit).await.map_err(StartError::Cms)?;
         let builder = existing(&checked.store, seal).await?;
         let cms = builder.audit(audit).build().await.map_err(StartError::Cms)?;
-        Self::bind(cms, checked.listen, tls, checked.connections, checked.options).await
+        let server = Self::bind(cms, checked.listen, tls, checked.connections, checked.options).await?;
+        match checked.opa {
+            Some(place) => server.with_opa(place, checked.connections).await,
+            None => Ok(server),
+        }
     }
 
     /// Binds the port for a CMS that is open.
@@ -91,16 +110,37 @@ impl Server {
         connections: usize,
         options: Options,
     ) -> Result<Self, StartError> {
-        let refused = |source| StartError::Bind { address, source };
+        let refused = |source| StartError::Bind { address, source, flag: "--listen" };
         let listener = Listener::bind(address, tls.clone(), connections).await.map_err(refused)?;
         let address = listener.address().map_err(refused)?;
-        Ok(Self { cms, listener, options, tls, address })
+        Ok(Self { cms, listener, options, tls, address, opa: None })
+    }
+
+    /// Binds a second port, for OPA's surface of one environment.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub async fn with_opa(mut self, mut place: OpaPlace, connections: usize) -> Result<Self, StartError> {
+        let refused = |source| StartError::Bind { address: place.listen, source, flag: "--opa-listen" };
+        let listener = Listener::bind(place.listen, self.tls.clone(), connections).await.map_err(refused)?;
+        place.listen = listener.address().map_err(refused)?;
+        self.opa = Some((listener, place));
+        Ok(self)
     }
 
     /// Where the server can be reached.
     pub fn url(&self) -> String {
+        self.url_of(self.address)
+    }
+
+    /// Where OPA's surface of one environment can be reached, if it is served by itself.
+    pub fn opa_url(&self) -> Option<String> {
+        self.opa.as_ref().map(|(_, place)| self.url_of(place.listen))
+    }
+
+    fn url_of(&self, address: SocketAddr) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
+        format!("{scheme}://{address}")
     }
 
     /// The CMS behind the server.
@@ -124,10 +164,17 @@ impl Server {
 
     /// Serves until `stop`, then drains.
     pub async fn serve(self, stop: CancellationToken) {
-        let Self { cms, listener, mut options, address, .. } = self;
+        let Self { cms, listener, mut options, address, opa, .. } = self;
         options.closing = stop.clone();
+        let whole = standalone(cms.clone(), options);
+        let alone = async {
+            if let Some((listener, OpaPlace { listen, project, environment })) = opa {
+                tracing::info!(address = %listen, %project, %environment, "serving OPA's API");
+                listener.serve(opa_alone(whole.clone(), &project, &environment), stop.clone()).await;
+            }
+        };
         tracing::info!(%address, "serving");
-        listener.serve(standalone(cms.clone(), options), stop).await;
+        tokio::join!(listener.serve(whole.clone(), stop.clone()), alone);
         cms.shutdown().await;
         tracing::info!("stopped");
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cms_core::crypto::KeySource;
+use cms_core::ids::{EnvironmentId, ProjectId};
 use cms_core::sensitive::Sensitive;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
 
 use crate::http::Options;
+use crate::server::OpaPlace;
 
 /// Why the settings cannot be used. The text says what to write.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,8 @@ pub struct Settings {
     pub metrics: MetricsSettings,
     /// What is served beside the API.
     pub surfaces: SurfaceSettings,
+    /// A listener of its own for OPA's API.
+    pub opa: OpaSettings,
 }
 
 /// Where the seal key is: exactly one of these.
@@ -168,6 +172,16 @@ pub struct SurfaceSettings {
     pub docs: bool,
 }
 
+/// OPA's API of one environment on a listener of its own: both or none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OpaSettings {
+    /// The address to listen on.
+    pub listen: Option<String>,
+    /// The environment: `PROJECT/ENVIRONMENT`.
+    pub environment: Option<String>,
+}
+
 impl Default for SurfaceSettings {
     fn default() -> Self {
         Self { opa: true, docs: true }
@@ -195,6 +209,8 @@ pub struct Checked {
     pub connections: usize,
     /// The settings of the router.
     pub options: Options,
+    /// A listener of its own for OPA's API.
+    pub opa: Option<OpaPlace>,
 }
 
 /// Where a server listens when nothing is said.
@@ -242,6 +258,8 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("metrics", "token_file", Form::Text),
     ("surfaces", "opa", Form::Truth),
     ("surfaces", "docs", Form::Truth),
+    ("opa", "listen", Form::Text),
+    ("opa", "environment", Form::Text),
 ];
 
 impl Settings {
@@ -294,6 +312,7 @@ impl Settings {
             log_filter,
             connections: self.limits.connections.map_or(DEFAULT_CONNECTIONS, NonZeroUsize::get),
             options: self.options()?,
+            opa: self.opa.place(self.surfaces.opa)?,
             audit: self.audit,
         })
     }
@@ -349,6 +368,36 @@ impl TlsSettings {
             (Some(_), None) => Err(missing("tls.key", "/etc/cms/tls.key", "--tls-key")),
             (None, Some(_)) => Err(missing("tls.cert", "/etc/cms/tls.crt", "--tls-cert")),
         }
+    }
+}
+
+impl OpaSettings {
+    /// Where it is served, if anywhere.
+    ///
+    /// # Errors
+    /// If one of the two is missing or wrong, or the surface is switched off.
+    pub fn place(&self, is_served: bool) -> Result<Option<OpaPlace>, SettingsError> {
+        let (listen, environment) = match (&self.listen, &self.environment) {
+            (None, None) => return Ok(None),
+            (Some(listen), Some(environment)) => (listen, environment),
+            (None, Some(_)) => return Err(missing("opa.listen", "127.0.0.1:8181", "--opa-listen")),
+            (Some(_), None) => return Err(missing("opa.environment", "rag/default", "--opa-environment")),
+        };
+        if !is_served {
+            return Err(wrong("surfaces.opa", "false", "`true` where `opa.listen` is set"));
+        }
+        let address = listen.parse();
+        let address =
+            address.map_err(|_| wrong("opa.listen", listen, "an address and port such as `0.0.0.0:8181`"))?;
+        let (project, name) = environment.split_once('/').unwrap_or((environment, ""));
+        let (Ok(project), Ok(name)) = (ProjectId::parse(project), EnvironmentId::parse(name)) else {
+            return Err(wrong(
+                "opa.environment",
+                environment,
+                "a project and its environment such as `rag/default`",
+            ));
+        };
+        Ok(Some(OpaPlace { listen: address, project, environment: name }))
     }
 }
 

@@ -203,6 +203,55 @@ const SAMPLES: &[Sample] = &[
         "{}",
     ),
     sample("POST", "/opa/{project}/{environment}/v0/data/{path}", "/opa/{p}/default/v0/data/some/data", "{}"),
+    sample("POST", "/opa/{project}/{environment}/", "/opa/{p}/default/", "{}"),
+    sample(
+        "POST",
+        "/opa/{project}/{environment}/v1/batch/data/{path}",
+        "/opa/{p}/default/v1/batch/data/thing/rule",
+        r#"{"inputs":{}}"#,
+    ),
+    sample("GET", "/opa/{project}/{environment}/v1/policies", "/opa/{p}/default/v1/policies", ""),
+    sample(
+        "GET",
+        "/opa/{project}/{environment}/v1/policies/{path}",
+        "/opa/{p}/default/v1/policies/thing",
+        "",
+    ),
+    sample(
+        "PUT",
+        "/opa/{project}/{environment}/v1/data/{path}",
+        "/opa/{p}/default/v1/data/some/data",
+        r#"{"a":1}"#,
+    ),
+    sample(
+        "PATCH",
+        "/opa/{project}/{environment}/v1/data/{path}",
+        "/opa/{p}/default/v1/data/some/data",
+        "[]",
+    ),
+    sample("DELETE", "/opa/{project}/{environment}/v1/data/{path}", "/opa/{p}/default/v1/data/absent", ""),
+    sample(
+        "PUT",
+        "/opa/{project}/{environment}/v1/policies/{path}",
+        "/opa/{p}/default/v1/policies/thing",
+        "package thing\n\nrule := true\n",
+    ),
+    sample(
+        "DELETE",
+        "/opa/{project}/{environment}/v1/policies/{path}",
+        "/opa/{p}/default/v1/policies/absent",
+        "",
+    ),
+    sample("GET", "/opa/{project}/{environment}/v1/query", "/opa/{p}/default/v1/query?q=true", ""),
+    sample(
+        "POST",
+        "/opa/{project}/{environment}/v1/query",
+        "/opa/{p}/default/v1/query",
+        r#"{"query":"true"}"#,
+    ),
+    sample("POST", "/opa/{project}/{environment}/v1/compile", "/opa/{p}/default/v1/compile", "{}"),
+    sample("GET", "/opa/{project}/{environment}/v1/status", "/opa/{p}/default/v1/status", ""),
+    sample("GET", "/opa/{project}/{environment}/v1/config", "/opa/{p}/default/v1/config", ""),
     sample("GET", "/opa/{project}/{environment}/health", "/opa/{p}/default/health", ""),
     sample("GET", "/api/v1/projects/{project}/secrets", "projects/{p}/secrets", ""),
     sample(
@@ -439,13 +488,17 @@ fn each_role_gets_what_the_table_says() {
 }
 
 /// Operations with a body that change nothing and give nothing away.
-const HARMLESS: [&str; 6] = [
+const HARMLESS: [&str; 10] = [
     "POST /api/v1/projects/{project}/policies/-/validate",
     "POST /api/v1/projects/{project}/policies/-/test",
     "POST /api/v1/projects/{project}/decisions",
     "POST /api/v1/projects/{project}/decisions/-/batch",
     "POST /opa/{project}/{environment}/v1/data/{path}",
     "POST /opa/{project}/{environment}/v0/data/{path}",
+    "POST /opa/{project}/{environment}/",
+    "POST /opa/{project}/{environment}/v1/batch/data/{path}",
+    "POST /opa/{project}/{environment}/v1/query",
+    "POST /opa/{project}/{environment}/v1/compile",
 ];
 
 #[test]
@@ -525,6 +578,36 @@ fn every_change_and_every_reveal_leaves_its_record() {
                 json!({"version": 1}),
             ),
             ("DELETE", format!("{kind}/{{name}}"), "projects/acme/data/some/data".into(), Value::Null),
+            (
+                "PUT",
+                "/opa/{project}/{environment}/v1/data/{path}".into(),
+                "/opa/acme/default/v1/data/by/path".into(),
+                json!({"a": 2}),
+            ),
+            (
+                "PATCH",
+                "/opa/{project}/{environment}/v1/data/{path}".into(),
+                "/opa/acme/default/v1/data/by/path".into(),
+                json!([{"op": "add", "path": "/b", "value": 1}]),
+            ),
+            (
+                "DELETE",
+                "/opa/{project}/{environment}/v1/data/{path}".into(),
+                "/opa/acme/default/v1/data/by/path".into(),
+                Value::Null,
+            ),
+            (
+                "PUT",
+                "/opa/{project}/{environment}/v1/policies/{path}".into(),
+                "/opa/acme/default/v1/policies/by/id.rego".into(),
+                json!("package by"),
+            ),
+            (
+                "DELETE",
+                "/opa/{project}/{environment}/v1/policies/{path}".into(),
+                "/opa/acme/default/v1/policies/by/id.rego".into(),
+                Value::Null,
+            ),
             ("PUT", "/api/v1/policies/{name}".into(), "policies/house".into(), json!("package house")),
             ("DELETE", "/api/v1/policies/{name}".into(), "policies/house".into(), Value::Null),
             (

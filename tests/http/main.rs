@@ -14,6 +14,8 @@ mod keys;
 mod limits;
 mod members;
 mod opa;
+mod opa_query;
+mod opa_write;
 mod policies;
 mod preconditions;
 mod projects;

@@ -111,7 +111,7 @@ fn every_error_has_opa_s_form_wherever_it_arises() {
         refused(&key.get("/opa/p/nowhere/v1/data/rag").await, 404, "resource_not_found");
         refused(&key.get("/opa/p/default/v9/rag").await, 404, "resource_not_found");
         refused(&it.nobody().get("/opa").await, 404, "resource_not_found");
-        let method = key.call("DELETE", at, &Value::Null).await;
+        let method = key.call("DELETE", "/opa/p/default/v1/query", &Value::Null).await;
         refused(&method, 405, "invalid_parameter");
         assert!(method.header("allow").contains("POST"), "{:?}", method.headers);
         refused(&key.send("POST", at, "application/json", "{").await, 400, "invalid_parameter");

@@ -18,10 +18,10 @@ use super::app::App;
 use super::failure::Failure;
 use super::output::Format;
 use super::sample;
-use super::serve::{failed, wrong};
+use super::serve::{OpaArgs, failed, wrong};
 use crate::http::Options;
 use crate::server::{Server, builder};
-use crate::settings::{DEFAULT_LISTEN, LogFormat};
+use crate::settings::{DEFAULT_LISTEN, LogFormat, OpaSettings};
 use crate::{hardening, telemetry};
 
 /// How many connections are open at once.
@@ -39,6 +39,8 @@ pub(crate) struct DevArgs {
     /// Address to listen on; only this machine's own
     #[arg(long, value_name = "ADDR", default_value = DEFAULT_LISTEN)]
     listen: String,
+    #[command(flatten)]
+    opa: OpaArgs,
     /// Root credential to use instead of a random one
     #[arg(long, value_name = "TOKEN")]
     root_token: Option<String>,
@@ -56,17 +58,36 @@ pub(crate) struct DevArgs {
 /// A usage error for an address of other machines, a failure for anything that keeps it from serving.
 pub(crate) async fn run(args: DevArgs, app: &App) -> Result<(), Failure> {
     let address = loopback(&args.listen)?;
+    let opa = args.opa.over(OpaSettings::default()).place(true).map_err(wrong)?;
+    if let Some(place) = &opa {
+        loopback(&place.listen.to_string())?;
+    }
     let filter = EnvFilter::try_new(&args.log_filter).map_err(wrong)?;
     telemetry::start(LogFormat::Pretty, filter).map_err(failed)?;
     hardening::apply();
     let home = Home::new(args.persist.as_deref())?;
     let (cms, root, is_new) = open(&home, args.root_token.map(Sensitive::new)).await?;
     let key = if is_new && !args.no_sample { Some(sample::load(&cms).await?) } else { None };
-    let server = Server::bind(cms, address, None, CONNECTIONS, Options::default()).await.map_err(failed)?;
-    let (url, out) = (server.url(), app.out.clone());
+    let mut server =
+        Server::bind(cms, address, None, CONNECTIONS, Options::default()).await.map_err(failed)?;
+    if let Some(place) = opa {
+        server = server.with_opa(place, CONNECTIONS).await.map_err(failed)?;
+    }
+    let (url, opa_url, out) = (server.url(), server.opa_url(), app.out.clone());
     let ready = move || match out.format {
-        Format::Json => drop(out.text(&json!({"url": url, "root_token": root.expose()}).to_string())),
-        Format::Table | Format::Yaml => drop(out.text(&welcome(&url, root.expose(), key.as_deref()))),
+        Format::Json => {
+            let mut ready = json!({"url": url, "root_token": root.expose()});
+            if let (Some(opa_url), Some(fields)) = (opa_url, ready.as_object_mut()) {
+                fields.insert("opa_url".to_owned(), opa_url.into());
+            }
+            drop(out.text(&ready.to_string()));
+        }
+        Format::Table | Format::Yaml => {
+            drop(out.text(&welcome(&url, root.expose(), key.as_deref())));
+            if let Some(opa_url) = opa_url {
+                out.say(&format!("OPA's API on {opa_url}"));
+            }
+        }
     };
     server.run(ready).await.map_err(failed)
 }

@@ -10,7 +10,7 @@ use super::app::App;
 use super::failure::Failure;
 use super::output::Format;
 use crate::server::Server;
-use crate::settings::{Checked, LogFormat, Settings};
+use crate::settings::{Checked, LogFormat, OpaSettings, Settings};
 use crate::{hardening, settings, telemetry};
 
 /// Run the server
@@ -30,6 +30,8 @@ pub(crate) struct ServeArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    #[command(flatten)]
+    opa: OpaArgs,
     /// PEM file with the certificate chain
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -45,6 +47,27 @@ pub(crate) struct ServeArgs {
     /// What is logged, such as `info,cms::http=debug`
     #[arg(long, value_name = "FILTER")]
     log_filter: Option<String>,
+}
+
+/// A listener of its own for OPA's API.
+#[derive(Args)]
+pub(crate) struct OpaArgs {
+    /// Second address to listen on, for clients of OPA that take only host and port
+    #[arg(long, value_name = "ADDR")]
+    opa_listen: Option<String>,
+    /// The environment that it serves
+    #[arg(long, value_name = "PROJECT/ENV")]
+    opa_environment: Option<String>,
+}
+
+impl OpaArgs {
+    /// What is said here, over what is said elsewhere.
+    pub(crate) fn over(self, settings: OpaSettings) -> OpaSettings {
+        OpaSettings {
+            listen: self.opa_listen.or(settings.listen),
+            environment: self.opa_environment.or(settings.environment),
+        }
+    }
 }
 
 /// Where an installation is.
@@ -87,10 +110,21 @@ pub(crate) async fn run(args: ServeArgs, app: &App) -> Result<(), Failure> {
     telemetry::start(checked.log_format, checked.log_filter.clone()).map_err(failed)?;
     hardening::apply();
     let server = Server::start(checked).await.map_err(failed)?;
-    let (url, out) = (server.url(), app.out.clone());
+    let (url, opa_url, out) = (server.url(), server.opa_url(), app.out.clone());
     let ready = move || match out.format {
-        Format::Json => drop(out.text(&json!({ "url": url }).to_string())),
-        Format::Table | Format::Yaml => out.say(&format!("listening on {url}")),
+        Format::Json => {
+            let mut ready = json!({ "url": url });
+            if let (Some(opa_url), Some(fields)) = (opa_url, ready.as_object_mut()) {
+                fields.insert("opa_url".to_owned(), opa_url.into());
+            }
+            drop(out.text(&ready.to_string()));
+        }
+        Format::Table | Format::Yaml => {
+            out.say(&format!("listening on {url}"));
+            if let Some(opa_url) = opa_url {
+                out.say(&format!("OPA's API on {opa_url}"));
+            }
+        }
     };
     server.run(ready).await.map_err(failed)
 }
@@ -99,6 +133,7 @@ impl ServeArgs {
     fn checked(self) -> Result<Checked, Failure> {
         let mut settings = self.place.settings()?;
         settings.listen = self.listen.or(settings.listen);
+        settings.opa = self.opa.over(settings.opa);
         settings.tls.cert = self.tls_cert.or(settings.tls.cert);
         settings.tls.key = self.tls_key.or(settings.tls.key);
         settings.audit.file = self.audit_file.or(settings.audit.file);

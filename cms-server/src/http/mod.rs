@@ -6,6 +6,8 @@ mod address;
 mod caller;
 mod extract;
 mod middleware;
+mod opa_alone;
+mod opa_error;
 mod options;
 mod problem;
 mod reply;
@@ -20,6 +22,7 @@ use axum::routing::get;
 use cms_core::Cms;
 
 pub(crate) use caller::credential;
+pub use opa_alone::opa_alone;
 pub use options::Options;
 pub use problem::{ProblemDetails, ProblemPlace, TYPE_PREFIX};
 

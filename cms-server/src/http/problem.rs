@@ -16,6 +16,8 @@ use cms_core::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::opa_error::OpaError;
+
 /// The result of a handler.
 pub(crate) type Answer<T> = Result<T, Problem>;
 
@@ -73,14 +75,18 @@ impl Problem {
 
     /// Writes the answer: headers and body.
     pub(crate) fn render(&self, form: Form, request_id: &str, instance: &str) -> Response<Body> {
-        let (body, media_type) = match form {
+        let (status, body, media_type) = match form {
             Form::Problem => {
-                (serde_json::to_vec(&self.details(request_id, instance)), "application/problem+json")
+                let details = self.details(request_id, instance);
+                (self.status, serde_json::to_vec(&details), "application/problem+json")
             }
-            Form::Opa => (serde_json::to_vec(&self.opa()), "application/json"),
+            Form::Opa => {
+                let (status, told) = OpaError::of(&self.error, self.status);
+                (status, serde_json::to_vec(&told), "application/json")
+            }
         };
         let mut response = Response::new(Body::from(body.unwrap_or_default()));
-        *response.status_mut() = self.status;
+        *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         self.write_headers(headers);
@@ -109,18 +115,6 @@ impl Problem {
             500.. => tracing::error!(request_id, code = self.error.code(), error, "a request failed"),
             _ => tracing::debug!(request_id, code = self.error.code(), "a request was refused"),
         }
-    }
-
-    fn opa(&self) -> OpaError {
-        let code = match (self.error.code(), self.status.as_u16()) {
-            (UNDEFINED_DOCUMENT, _) => UNDEFINED_DOCUMENT,
-            (_, 401 | 403) => "unauthorized",
-            (_, 404) => "resource_not_found",
-            (_, 409) => "resource_conflict",
-            (_, 400..=499) => "invalid_parameter",
-            _ => "internal_error",
-        };
-        OpaError { code, message: self.error.message().to_owned() }
     }
 
     fn details(&self, request_id: &str, instance: &str) -> ProblemDetails {
@@ -181,18 +175,6 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::UNPROCESSABLE_ENTITY => "Not valid",
         other => other.canonical_reason().unwrap_or("Problem"),
     }
-}
-
-/// The code of OPA's older API for a document that has no value.
-pub(crate) const UNDEFINED_DOCUMENT: &str = "undefined_document";
-
-/// An error in OPA's form.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct OpaError {
-    /// A stable word of OPA's.
-    code: &'static str,
-    /// What happened.
-    message: String,
 }
 
 /// Why a request was not served (RFC 9457).
@@ -270,19 +252,9 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_opa_s_surface_have_opa_s_codes() {
+    fn opa_s_surface_has_a_form_of_its_own() {
         assert_eq!((Form::of("/opa/p/e/v1/data"), Form::of("/opa")), (Form::Opa, Form::Opa));
         assert_eq!((Form::of("/opaque"), Form::of("/api/v1/opa/x")), (Form::Problem, Form::Problem));
-        for (error, code) in [
-            (Error::unauthenticated(), "unauthorized"),
-            (Error::denied("no"), "unauthorized"),
-            (Error::not_found("it"), "resource_not_found"),
-            (Error::new(ErrorKind::NotFound, UNDEFINED_DOCUMENT, "it"), "undefined_document"),
-            (Error::too_large("it"), "invalid_parameter"),
-            (Error::internal("it"), "internal_error"),
-        ] {
-            assert_eq!(Problem::from(error).opa().code, code);
-        }
     }
 
     #[test]
@@ -295,7 +267,8 @@ mod tests {
 
     #[test]
     fn places_are_listed() {
-        let place = Place { line: Some(3), column: Some(7), message: "unexpected `}`".into(), path: None };
+        let place =
+            Place { line: Some(3), column: Some(7), message: "unexpected `}`".into(), ..Place::default() };
         let error = Error::unprocessable("rego_parse_error", "it does not parse").with_places(vec![place]);
         let details = Problem::from(error).details("r", "/");
         assert_eq!(details.status, 422);

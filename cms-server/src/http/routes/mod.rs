@@ -28,8 +28,9 @@ use utoipa::openapi::{OpenApi, Paths};
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
+use super::opa_error::{OpaError, OpaFault, OpaLocation};
 use super::options::Options;
-use super::problem::{OpaError, ProblemDetails, ProblemPlace};
+use super::problem::{ProblemDetails, ProblemPlace};
 use super::state::AppState;
 
 /// Where the API begins; a change that breaks clients begins another.
@@ -46,6 +47,8 @@ pub(crate) fn table(options: &Options) -> (axum::Router<AppState>, OpenApi) {
     components.schemas.insert(ProblemDetails::name().into_owned(), ProblemDetails::schema());
     components.schemas.insert(ProblemPlace::name().into_owned(), ProblemPlace::schema());
     components.schemas.insert(OpaError::name().into_owned(), OpaError::schema());
+    components.schemas.insert(OpaFault::name().into_owned(), OpaFault::schema());
+    components.schemas.insert(OpaLocation::name().into_owned(), OpaLocation::schema());
     (router, describe::describe(description))
 }
 
