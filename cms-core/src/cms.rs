@@ -206,6 +206,12 @@ impl Cms {
             let mut secrets = SecretsReport::default();
             self.0.secrets.verify(&scope, &mut secrets).await?;
             report.add_secrets(secrets);
+            match self.0.releases.verify_signing(&project).await {
+                Ok(found) => report.sealed_values += u64::from(found),
+                Err(error) => {
+                    report.problem(format!("the bundle keys of `{project}` cannot be read: {error}"));
+                }
+            }
             match self.0.keyrings.generations(&project).await {
                 Ok(state) => report.add_key(state),
                 Err(error) => report.problem(format!("the data key of `{project}` cannot be read: {error}")),

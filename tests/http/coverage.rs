@@ -182,6 +182,8 @@ const SAMPLES: &[Sample] = &[
         "projects/{p}/environments/default/bundle.tar.gz",
         "",
     ),
+    sample("GET", "/api/v1/projects/{project}/bundle-keys", "projects/{p}/bundle-keys", ""),
+    sample("POST", "/api/v1/projects/{project}/bundle-keys/rotate", "projects/{p}/bundle-keys/rotate", ""),
     sample("GET", "/api/v1/projects/{project}/events", "projects/{p}/events", ""),
     sample(
         "POST",
@@ -679,6 +681,8 @@ fn every_change_and_every_reveal_leaves_its_record() {
             .make(&root, "POST", "/api/v1/projects/{project}/releases", "projects/new/releases", Value::Null)
             .await;
         changes.make(&root, "DELETE", "/api/v1/projects/{project}", "projects/new", Value::Null).await;
+        let rotate = "/api/v1/projects/{project}/bundle-keys/rotate";
+        changes.make(&root, "POST", rotate, "projects/acme/bundle-keys/rotate", Value::Null).await;
         let rotate = "/api/v1/projects/{project}/data-key/rotate";
         changes.make(&root, "POST", rotate, "projects/acme/data-key/rotate", Value::Null).await;
         for path in ["system/root-key/rotate", "system/seal", "system/unseal"] {

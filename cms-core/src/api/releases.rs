@@ -151,3 +151,48 @@ pub struct Activation {
     /// Why.
     pub message: Option<String>,
 }
+
+/// The public keys that verify the signatures of a project's bundles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BundleKeys {
+    /// The keys; the one that signs now comes first.
+    pub keys: Vec<BundleKey>,
+}
+
+/// A public key, as JWK and as PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BundleKey {
+    /// The id that signatures name in their header.
+    pub kid: String,
+    /// Always `EC`.
+    pub kty: String,
+    /// Always `P-256`.
+    pub crv: String,
+    /// Always `sig`.
+    #[serde(rename = "use")]
+    pub usage: String,
+    /// Always `ES256`.
+    pub alg: String,
+    /// The first coordinate, base64url.
+    pub x: String,
+    /// The second coordinate, base64url.
+    pub y: String,
+    /// The same key as OPA's configuration takes it.
+    pub pem: String,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// From when on it signs.
+    #[schema(value_type = String, format = DateTime)]
+    pub signs_from: Timestamp,
+}
+
+/// A new key to sign bundles with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateBundleKey {
+    /// For how long the new key is shown before it signs, so that those who verify can learn of it; at
+    /// most 90 days, at once if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice_seconds: Option<u32>,
+}

@@ -16,7 +16,7 @@ mod principal;
 mod proof;
 mod root;
 mod rules;
-mod sealed;
+pub(crate) mod sealed;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -30,6 +30,7 @@ use crate::audit::{AuditOutcome, NewRecord};
 pub use action::Action;
 pub use authenticate::Authenticator;
 pub use authorize::Authorizer;
+pub(crate) use credential::random;
 pub use identity::Auth;
 pub(crate) use keys::NewKey;
 pub use keys::{Keys, MAX_ADDRESSES, MAX_KEYS, MAX_OVERLAP_SECONDS, MAX_SCOPES};

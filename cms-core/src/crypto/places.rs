@@ -26,7 +26,7 @@ pub(crate) struct Place {
 }
 
 /// Within each project, sealed with its own data key.
-const OWN: [(&str, Bound); 2] = [("sec/", Bound::Zero), ("secv/", Bound::Key)];
+const OWN: [(&str, Bound); 3] = [("sec/", Bound::Zero), ("secv/", Bound::Key), ("sign/", Bound::Writes)];
 /// Outside of projects, sealed with the data key of `platform`.
 const SHARED: [&str; 6] =
     ["auth/user/", "auth/session/", "auth/refresh/", "auth/signing/", "sys/root", FIRST_ANSWERS];

@@ -4,10 +4,13 @@
 
 pub(crate) mod activate;
 mod bundle;
+mod canonical;
 pub(crate) mod record;
+mod signing;
 
 use std::collections::BTreeMap;
 
+use bundle::Archives;
 pub use bundle::Bundle;
 
 use crate::api::documents::Kind;
@@ -43,11 +46,12 @@ const ATTEMPTS: usize = 16;
 #[derive(Debug, Clone)]
 pub struct Releases {
     kit: Kit,
+    archives: Archives,
 }
 
 impl Releases {
     pub(crate) fn new(kit: Kit) -> Self {
-        Self { kit }
+        Self { kit, archives: Archives::new() }
     }
 
     /// Makes a release of the current documents. The same documents are the same release; the flag

@@ -9,8 +9,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use cms_core::api::PageQuery;
 use cms_core::api::page::Page;
-use cms_core::api::releases::{Activate, Activation, Environment, PutEnvironment, RollbackEnvironment};
+use cms_core::api::releases::{
+    Activate, Activation, BundleKeys, Environment, PutEnvironment, RollbackEnvironment, RotateBundleKey,
+};
 use cms_core::ids::{EnvironmentId, ProjectId};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -37,6 +41,8 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(v1(routes!(rollback)))
         .routes(v1(routes!(history)))
         .routes(v1(routes!(bundle)))
+        .routes(v1(routes!(bundle_keys)))
+        .routes(v1(routes!(rotate_bundle_key)))
 }
 
 /// Lists the environments of a project.
@@ -117,30 +123,67 @@ async fn history(
     Ok(Json(app.cms().releases().history(&ctx, &project, &name, &page).await?))
 }
 
-/// Exports the active release as an OPA bundle. With `If-None-Match` and `Prefer: wait=N` it waits for
-/// another release.
-#[utoipa::path(get, path = "/projects/{project}/environments/{environment}/bundle.tar.gz", tag = "environments", params(Prefer),
+/// How a bundle is wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct BundleQuery {
+    /// Whether it is signed; true if not given. An OPA that is given no key refuses a signed bundle.
+    signed: Option<bool>,
+}
+
+/// Exports the active release as an OPA bundle, signed by the project's key. With `If-None-Match` and
+/// `Prefer: wait=N` it waits for another release.
+#[utoipa::path(get, path = "/projects/{project}/environments/{environment}/bundle.tar.gz", tag = "environments",
+    params(BundleQuery, Prefer),
     responses((status = 200, description = "The bundle", body = Vec<u8>, content_type = "application/gzip")))]
 async fn bundle(
     State(app): State<AppState>,
     Caller(ctx): Caller,
     Segments((project, name)): At,
+    Params(query): Params<BundleQuery>,
     known: Preconditions,
     headers: HeaderMap,
 ) -> Answer<Response> {
     let long_poll = waits(&headers);
     let wait = Duration::from_secs(long_poll.unwrap_or(0)).min(app.options().wait_time);
-    let asking = app.cms().releases().bundle(&ctx, &project, &name, known.one_tag(), wait);
-    let found = match app.options().closing.run_until_cancelled(asking).await {
+    let ask = |wait| {
+        let signed = query.signed.unwrap_or(true);
+        app.cms().releases().bundle(&ctx, &project, &name, known.one_tag(), wait, signed)
+    };
+    let found = match app.options().closing.run_until_cancelled(ask(wait)).await {
         Some(found) => found?,
         // The server is about to stop: the caller asks the next one at once.
-        None => app.cms().releases().bundle(&ctx, &project, &name, known.one_tag(), Duration::ZERO).await?,
+        None => ask(Duration::ZERO).await?,
     };
     let media_type = if long_poll.is_some() { BUNDLES } else { "application/gzip" };
-    let common =
-        ([(CACHE_CONTROL, "private, no-cache"), (CONTENT_TYPE, media_type)], ETag::text(&found.release));
+    let common = ([(CACHE_CONTROL, "private, no-cache"), (CONTENT_TYPE, media_type)], ETag::text(&found.tag));
     Ok(match found.archive {
         Some(archive) => (common, archive).into_response(),
         None => (StatusCode::NOT_MODIFIED, common).into_response(),
     })
+}
+
+/// Shows the public keys that verify the signatures of bundles, as JWK and as PEM; the first signs now.
+#[utoipa::path(get, path = "/projects/{project}/bundle-keys", tag = "environments",
+    responses((status = 200, description = "The keys", body = BundleKeys)))]
+async fn bundle_keys(
+    State(app): State<AppState>,
+    Caller(ctx): Caller,
+    Segments((project,)): Segments<(ProjectId,)>,
+) -> Answer<Json<BundleKeys>> {
+    Ok(Json(app.cms().releases().bundle_keys(&ctx, &project).await?))
+}
+
+/// Gives the project a new key to sign bundles with, at once or after a notice.
+#[utoipa::path(post, path = "/projects/{project}/bundle-keys/rotate", tag = "environments",
+    request_body = Option<RotateBundleKey>,
+    responses((status = 200, description = "The keys", body = BundleKeys)))]
+async fn rotate_bundle_key(
+    State(app): State<AppState>,
+    Caller(ctx): Caller,
+    Segments((project,)): Segments<(ProjectId,)>,
+    OptionalJson(rotate): OptionalJson<RotateBundleKey>,
+) -> Answer<Json<BundleKeys>> {
+    Ok(Json(app.cms().releases().rotate_bundle_key(&ctx, &project, rotate).await?))
 }
