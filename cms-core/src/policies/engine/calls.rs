@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
+use super::builtins;
 use super::diagnostic::{Diagnostic, code};
-use super::guards;
 use super::outline::{Mention, Outline};
 
 /// All rules and functions, by their paths.
@@ -63,7 +63,7 @@ impl<'a> Calls<'a> {
         let calls = mentions.iter().filter(|(_, mention, _)| mention.is_call);
         calls.filter_map(|(file, mention, path)| {
             let name = mention.path.join(".");
-            let known = self.rules.contains_key(path) || is_keyword(&name) || guards::is_function(&name);
+            let known = self.rules.contains_key(path) || is_keyword(&name) || builtins::is_function(&name);
             let message = || format!("unknown function: `{name}`");
             (!known).then(|| Diagnostic::new(file, mention.place, code::TYPE, message()))
         })

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use regorus::languages::rego::compiler::{Compiler, CompilerError, SpannedCompilerError};
 use regorus::rvm::Instruction;
+use regorus::rvm::program::RuleInfo;
 use regorus::{CompiledPolicy, Engine, rvm};
 
 use super::bytecode::{self, At, Flaw};
@@ -24,6 +25,7 @@ use super::path::{below_data, reference_of};
 use super::places::Places;
 use super::program::{Program, Rule, Runs, Shard};
 use super::relocate::Unfit;
+use super::stubs;
 use super::tree::{RuleId, Tree};
 
 /// Entry points per program; each takes one of its 255 registers.
@@ -130,7 +132,7 @@ impl<'a> Compilation<'a> {
                 .filter(|head| head.is_default && !head.is_function)
                 .map(|head| reference_of(outline.package.iter().chain(&head.path).map(String::as_str)))
         });
-        definitions(&self.policy).into_keys().chain(defaults).collect()
+        definitions(&self.policy, self.sources.iter()).into_keys().chain(defaults).collect()
     }
 
     /// Compiles some rules of one package. If that fails, finds out which of them are at fault.
@@ -197,7 +199,9 @@ impl<'a> Compilation<'a> {
     fn assemble(&self, references: &[String]) -> Result<Assembled, Failure> {
         let fallback = references.first().map(|reference| self.place_of(reference)).unwrap_or_default();
         let mut program = self.translate(references, &fallback)?;
+        self.check_supported(&program)?;
         self.check_defaults(&program)?;
+        stubs::link(&mut program).map_err(|_: Unfit| Failure::Unsupported)?;
         let joining = documents::build(&mut program, &self.paths).map_err(|_: Unfit| Failure::Unsupported)?;
         let depth = bytecode::inspect(&program, self.limits.call_depth)
             .map_err(|flaw| self.failure(flaw, &fallback))?;
@@ -229,6 +233,17 @@ impl<'a> Compilation<'a> {
                 return Err(Failure::Unsupported);
             }
         }
+    }
+
+    /// The machine's compiler drops the default of a function, and all but the first variable of a name
+    /// that goes on with several, silently.
+    fn check_supported(&self, program: &rvm::Program) -> Result<(), Failure> {
+        let lost = |rule: &RuleInfo| {
+            let path = below_data(&rule.name);
+            let mut heads = self.heads(&path);
+            heads.any(|head| head.is_nested || (head.is_function && head.is_default))
+        };
+        if program.rule_infos.iter().any(lost) { Err(Failure::Unsupported) } else { Ok(()) }
     }
 
     /// A default that is no constant compiles to nothing, silently.

@@ -10,10 +10,13 @@ use super::definitions::unlisted;
 use super::diagnostic::{Diagnostic, code};
 use super::frontend;
 use super::limits::Limits;
+use super::metadata::Annotations;
 use super::module::{self, Module, Options};
+use super::outline::Outline;
 use super::places::Places;
 use super::program::Program;
 use super::stack::on_deep_stack;
+use super::stubs;
 
 /// The package that the engine adds, because the compiler wants an entry point that exists.
 pub(super) const INTERNAL_PACKAGE: &str = "__cms";
@@ -21,8 +24,8 @@ const INTERNAL_RULE: &str = "data.__cms.ready";
 const INTERNAL_TEXT: &str = "package __cms\nready := true\n";
 
 /// Parses one module by itself.
-pub(super) fn parse(module: &Module, limits: &Limits) -> Result<(), Vec<Diagnostic>> {
-    within_stack(|| engine([module], &places([module]), limits).map(drop))
+pub(super) fn parse(module: &Module, outline: &Outline, limits: &Limits) -> Result<(), Vec<Diagnostic>> {
+    within_stack(|| engine([module], &places([(module, outline)]), limits).map(drop))
 }
 
 /// See [`Program::compile`].
@@ -37,7 +40,7 @@ pub(super) fn compile(modules: &[Module], options: &Options) -> Result<Program, 
 }
 
 fn compile_sources(sources: Vec<Source<'_>>, limits: &Limits) -> Result<Program, Vec<Diagnostic>> {
-    let places = places(sources.iter().map(|source| source.module));
+    let places = places(sources.iter().map(|source| (source.module, &source.outline)));
     let (tests, deciding): (Vec<_>, Vec<_>) = sources.into_iter().partition(Source::holds_tests);
     if !tests.is_empty() {
         prepare(&deciding.iter().chain(&tests).collect::<Vec<_>>(), &places, limits)?;
@@ -67,10 +70,14 @@ fn read_all<'a>(modules: &'a [Module], options: &Options) -> Result<Vec<Source<'
 }
 
 /// The texts that the compiler will see.
-pub(super) fn places<'a>(modules: impl IntoIterator<Item = &'a Module>) -> Places {
+pub(super) fn places<'a>(modules: impl IntoIterator<Item = (&'a Module, &'a Outline)> + Clone) -> Places {
+    let mut annotations = Annotations::default();
+    for (module, outline) in modules.clone() {
+        annotations.read(&module.text, outline);
+    }
     let mut places = Places::default();
-    for module in modules {
-        places.insert(&module.name, frontend::translate(&module.text).into_owned());
+    for (module, outline) in modules {
+        places.insert(&module.name, &module.text, frontend::translate(&module.text, outline, &annotations));
     }
     places
 }
@@ -88,6 +95,9 @@ pub(super) fn engine<'a>(
     engine.set_policy_length_config(lengths(limits));
     let mut found = Vec::new();
     if let Err(error) = engine.add_policy(INTERNAL_PACKAGE.to_owned(), INTERNAL_TEXT.to_owned()) {
+        found.push(Diagnostic::new("", (1, 1), code::INTERNAL, error.to_string()));
+    }
+    if let Err(error) = engine.add_policy(stubs::PACKAGE.to_owned(), stubs::module(places.functions())) {
         found.push(Diagnostic::new("", (1, 1), code::INTERNAL, error.to_string()));
     }
     for module in modules {

@@ -6,12 +6,11 @@
 
 use regorus::{LimitError, Value};
 
-use super::meter::{afford, afford_text, refused};
+use super::meter::{ITEM, afford, afford_items as items, afford_text, at_most};
 
-/// Bytes that a value of a collection takes, about.
-const ITEM: usize = 40;
 /// Digits that a number may have.
-const DIGITS: usize = 1_000;
+pub(super) const DIGITS: usize = 1_000;
+const NUMBER: &str = "digits of a number";
 
 /// Operations of one JSON patch, and parts of the path of one.
 const PATCHES: usize = 1_000;
@@ -62,19 +61,11 @@ pub(super) fn multiply(left: &Value, right: &Value) -> Cost {
     if small(left) && small(right) {
         return Ok(());
     }
-    limit(digits(left).saturating_add(digits(right)), DIGITS)
+    at_most(DIGITS, digits(left).saturating_add(digits(right)), NUMBER)
 }
 
 fn digits(value: &Value) -> usize {
     value.as_number().map_or(0, |number| number.format_decimal().len())
-}
-
-fn limit(number: usize, most: usize) -> Cost {
-    if number <= most { Ok(()) } else { Err(refused()) }
-}
-
-fn items(count: usize) -> Cost {
-    afford(count.saturating_mul(ITEM))
 }
 
 fn range(arguments: &[Value]) -> Cost {
@@ -85,10 +76,10 @@ fn range(arguments: &[Value]) -> Cost {
     };
     let (Ok(from), Ok(to)) = (from.as_f64(), to.as_f64()) else {
         // One end is an integer beyond what a double holds, or no number at all.
-        return if from.as_number().is_ok() && to.as_number().is_ok() { Err(refused()) } else { Ok(()) };
+        return if from.as_number().is_ok() && to.as_number().is_ok() { items(usize::MAX) } else { Ok(()) };
     };
     let count = (to - from).abs() / step.abs().max(1.0);
-    if count < 1e9 { items(count as usize + 1) } else { Err(refused()) }
+    items(if count < 1e9 { count as usize + 1 } else { usize::MAX })
 }
 
 fn concat(arguments: &[Value]) -> Cost {
@@ -133,7 +124,7 @@ fn sprintf(arguments: &[Value]) -> Cost {
     for part in format.split('%').skip(1) {
         let part = part.trim_start_matches(['.', '+', '-', ' ', '#']);
         let digits: String = part.chars().take_while(|c| c.is_numeric()).collect();
-        limit(digits.len(), 4)?;
+        at_most(4, digits.len(), "digits of a width or precision")?;
         wide = wide.saturating_add(digits.parse().unwrap_or(0));
     }
     afford(format.len().saturating_add(wide))?;
@@ -156,16 +147,16 @@ fn array_concat(arguments: &[Value]) -> Cost {
 /// A number's text: neither too many digits nor an exponent that makes them.
 fn number(arguments: &[Value]) -> Cost {
     let [Value::String(text)] = arguments else { return Ok(()) };
-    limit(text.len(), DIGITS)?;
+    at_most(DIGITS, text.len(), NUMBER)?;
     let Some((_, exponent)) = text.split_once(['e', 'E']) else { return Ok(()) };
     let digits: String =
         exponent.trim_start_matches(['+', '-']).chars().take_while(char::is_ascii_digit).collect();
-    limit(digits.parse().unwrap_or(if digits.is_empty() { 0 } else { usize::MAX }), DIGITS)
+    at_most(DIGITS, digits.parse().unwrap_or(if digits.is_empty() { 0 } else { usize::MAX }), NUMBER)
 }
 
 fn shift(arguments: &[Value]) -> Cost {
     let by = arguments.get(1).and_then(|by| by.as_u64().ok()).unwrap_or(0);
-    limit(usize::try_from(by).unwrap_or(usize::MAX), 4 * DIGITS)
+    at_most(4 * DIGITS, usize::try_from(by).unwrap_or(usize::MAX), "bits of a number")
 }
 
 fn product(arguments: &[Value]) -> Cost {
@@ -173,22 +164,20 @@ fn product(arguments: &[Value]) -> Cost {
         Ok(number) => number.abs().max(1.0).log10().ceil() as usize,
         Err(_) => digits(factor),
     };
-    limit(
-        match arguments {
-            [Value::Array(factors)] => factors.iter().map(digits).sum(),
-            [Value::Set(factors)] => factors.iter().map(digits).sum(),
-            _ => 0,
-        },
-        DIGITS,
-    )
+    let sum = match arguments {
+        [Value::Array(factors)] => factors.iter().map(digits).sum(),
+        [Value::Set(factors)] => factors.iter().map(digits).sum(),
+        _ => 0,
+    };
+    at_most(DIGITS, sum, NUMBER)
 }
 
 fn patch(arguments: &[Value]) -> Cost {
     let patches: Vec<&Value> = arguments.get(1).map(elements).unwrap_or_default();
-    limit(patches.len(), PATCHES)?;
+    at_most(PATCHES, patches.len(), "operations of one patch")?;
     patches.into_iter().try_for_each(|patch| {
         let path = &patch["path"];
-        limit(path.as_string().map_or(0, |path| path.matches('/').count()), POINTER)
+        at_most(POINTER, path.as_string().map_or(0, |path| path.matches('/').count()), "parts of a path")
     })
 }
 
@@ -249,7 +238,7 @@ fn paths(arguments: &[Value]) -> Cost {
         }
         let below = elements(&graph[vertex]);
         let path: Vec<&Value> = path.into_iter().chain([vertex]).collect();
-        limit(steps + open.len() + below.len() + path.len(), STEPS)?;
+        at_most(STEPS, steps + open.len() + below.len() + path.len(), "steps through the graph")?;
         open.extend(below.into_iter().map(|vertex| (path.clone(), vertex)));
     }
     Ok(())

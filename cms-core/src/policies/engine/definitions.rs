@@ -8,13 +8,19 @@ use regorus::CompiledPolicy;
 use super::compilation::Source;
 use super::compile::INTERNAL_PACKAGE;
 use super::diagnostic::{Diagnostic, code};
-use super::path::below_data;
+use super::outline::Outline;
+use super::path::{below_data, reference_of};
 
 /// The references of all rules and functions, with the number of their definitions.
 ///
 /// The compiler's table also lists the prefixes of rules whose names have several parts; of the
-/// entries that share a definition, the longest is the rule.
-pub(super) fn definitions(policy: &CompiledPolicy) -> BTreeMap<String, usize> {
+/// entries that share a definition, the longest is the rule. Where a name goes on with variables, the
+/// table has them in it; the rule is what stands before them.
+pub(super) fn definitions<'a>(
+    policy: &CompiledPolicy,
+    sources: impl Iterator<Item = &'a Source<'a>>,
+) -> BTreeMap<String, usize> {
+    let nested: Vec<Vec<String>> = sources.flat_map(|source| nested(&source.outline)).collect();
     let mut longest: HashMap<usize, &str> = HashMap::new();
     for (reference, definitions) in policy.get_rules() {
         for definition in definitions {
@@ -27,9 +33,19 @@ pub(super) fn definitions(policy: &CompiledPolicy) -> BTreeMap<String, usize> {
     }
     let mut counted = BTreeMap::new();
     for reference in longest.into_values() {
-        *counted.entry(reference.to_owned()).or_default() += 1;
+        let path = below_data(reference);
+        let rule = nested.iter().find(|nested| path.starts_with(nested));
+        let rule =
+            rule.map_or_else(|| reference.to_owned(), |rule| reference_of(rule.iter().map(String::as_str)));
+        *counted.entry(rule).or_default() += 1;
     }
     counted
+}
+
+/// The paths of the heads that go on with variables.
+fn nested(outline: &Outline) -> impl Iterator<Item = Vec<String>> {
+    let heads = outline.heads.iter().filter(|head| head.is_nested);
+    heads.map(|head| [outline.package.as_slice(), &head.path].concat())
 }
 
 /// Refuses a definition that the outline has missed, and with it the checks that rest on the outline:
@@ -41,7 +57,7 @@ pub(super) fn unlisted<'a>(policy: &CompiledPolicy, sources: &[&'a Source<'a>]) 
             *listed.entry([outline.package.as_slice(), &head.path].concat()).or_default() += 1;
         }
     }
-    let missed = definitions(policy).into_iter().find(|(reference, count)| {
+    let missed = definitions(policy, sources.iter().copied()).into_iter().find(|(reference, count)| {
         let path = below_data(reference);
         let internal = path.first().is_some_and(|first| first == INTERNAL_PACKAGE);
         !internal && listed.get(&path).is_none_or(|listed| listed < count)

@@ -6,10 +6,11 @@ use std::time::Duration;
 use regorus::Value;
 use regorus::rvm::vm::{RegoVM, VmError};
 
+use super::builtins::{self, CallError};
 use super::conflicts;
 use super::interpreter;
 use super::json::{self, TooLarge};
-use super::meter;
+use super::meter::{self, Refusal};
 use super::pool;
 use super::program::{Runs, Shard};
 use super::snapshot::Snapshot;
@@ -76,6 +77,16 @@ pub enum EvaluationError {
         /// The limit.
         limit: usize,
     },
+    /// A limit of one function.
+    #[error("`{function}` would exceed {limit} {unit}")]
+    Function {
+        /// The function, or the operator.
+        function: &'static str,
+        /// The limit.
+        limit: usize,
+        /// What it counts.
+        unit: &'static str,
+    },
     /// The limit of an answer's size.
     #[error("the answer exceeds {limit} bytes of JSON")]
     Output {
@@ -93,6 +104,12 @@ pub enum EvaluationError {
     Number {
         /// The operation.
         operation: String,
+    },
+    /// An argument of a built-in function has the wrong type.
+    #[error("the policy failed: {message}")]
+    Type {
+        /// Of which function, and which type it must have.
+        message: String,
     },
     /// An error of the policy that no other variant names.
     #[error("the policy failed: {message}")]
@@ -114,10 +131,11 @@ impl EvaluationError {
         match self {
             Self::Timeout { .. } => "policy_time_limit",
             Self::Instructions { .. } => "policy_instruction_limit",
-            Self::Memory { .. } => "policy_memory_limit",
+            Self::Memory { .. } | Self::Function { .. } => "policy_memory_limit",
             Self::Output { .. } => "policy_output_limit",
             Self::Conflict { .. } => "eval_conflict_error",
             Self::Number { .. } => "policy_number_limit",
+            Self::Type { .. } => "eval_type_error",
             Self::Policy { .. } => "eval_builtin_error",
             Self::Panicked { .. } => "policy_engine_failure",
         }
@@ -141,9 +159,7 @@ impl From<VmError> for EvaluationError {
         match error {
             VmError::TimeLimitExceeded { limit, .. } => Self::Timeout { limit },
             VmError::InstructionLimitExceeded { limit, .. } => Self::Instructions { limit },
-            VmError::MemoryLimitExceeded { limit, .. } => {
-                Self::Memory { limit: usize::try_from(limit).unwrap_or(usize::MAX) }
-            }
+            VmError::MemoryLimitExceeded { limit, .. } => Self::memory(limit),
             VmError::RegexSizeLimitExceeded { limit, .. } => Self::Memory { limit },
             VmError::NumericOverflow { operation, .. } => Self::Number { operation: operation.to_owned() },
             VmError::RuleDataConflict { message, .. } => Self::Conflict { message },
@@ -152,18 +168,54 @@ impl From<VmError> for EvaluationError {
     }
 }
 
+impl EvaluationError {
+    /// The error behind one about memory, on the thread that evaluated: a call that failed, a limit of
+    /// a function, or memory indeed.
+    pub(super) fn memory(limit: u64) -> Self {
+        if let Some(CallError { code, message }) = meter::failure() {
+            return match code {
+                builtins::CONFLICT_ERROR => Self::Conflict { message },
+                builtins::TYPE_ERROR => Self::Type { message },
+                _ => Self::Policy { message },
+            };
+        }
+        match meter::refusal() {
+            Some(Refusal { function, limit, unit }) => Self::Function { function, limit, unit },
+            None => Self::Memory { limit: usize::try_from(limit).unwrap_or(usize::MAX) },
+        }
+    }
+}
+
 /// Chains of calls up to this length run on the caller's stack, longer ones on a stack of their own.
 const SHALLOW: usize = 64;
 
+/// How an evaluation goes about what OPA leaves to the caller.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EvaluationOptions {
+    /// Whether an error of a built-in function ends the evaluation. Else its call is undefined.
+    pub strict_builtin_errors: bool,
+}
+
+impl EvaluationOptions {
+    /// An error of a built-in function ends the evaluation.
+    pub const STRICT: Self = Self { strict_builtin_errors: true };
+}
+
+/// What is asked of a snapshot.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) input: &'a Value,
+    pub(super) options: EvaluationOptions,
+}
+
 /// See [`Snapshot::evaluate`].
-pub(super) fn evaluate(
-    snapshot: &Snapshot,
-    path: &[String],
-    input: &Value,
-) -> Result<Evaluation, EvaluationError> {
+pub(super) fn evaluate(asked: Question<'_>, path: &[String]) -> Result<Evaluation, EvaluationError> {
+    let Question { snapshot, .. } = asked;
     let value = match snapshot.program.tree.resolve(path) {
-        Meaning::Rule(rule, below) => descend(&rule_value(snapshot, rule, input)?, below).clone(),
-        Meaning::Branch(node) => branch_value(snapshot, node, descend(&snapshot.data, path), input)?,
+        Meaning::Rule(rule, below) => descend(&rule_value(asked, rule)?, below).clone(),
+        Meaning::Branch(node) => branch_value(asked, node, descend(&snapshot.data, path))?,
         Meaning::Data => descend(&snapshot.data, path).clone(),
     };
     Ok(value.into())
@@ -181,13 +233,13 @@ fn descend<'a>(value: &'a Value, path: &[String]) -> &'a Value {
     })
 }
 
-fn rule_value(snapshot: &Snapshot, rule: RuleId, input: &Value) -> Result<Value, EvaluationError> {
-    match snapshot.program.rules.get(rule) {
+fn rule_value(asked: Question<'_>, rule: RuleId) -> Result<Value, EvaluationError> {
+    match asked.snapshot.program.rules.get(rule) {
         Some(found) => match found.runs {
             Runs::Machine { shard, entry } => {
-                run(snapshot, shard, input, |machine| machine.execute_entry_point_by_index(entry))
+                run(asked, shard, |machine| machine.execute_entry_point_by_index(entry))
             }
-            Runs::Interpreter => interpreter::rules(snapshot, &[rule], input)
+            Runs::Interpreter => interpreter::rules(asked, &[rule])
                 .map(|values| values.into_iter().next().map_or(Value::Undefined, |(_, value)| value)),
         },
         None => Ok(Value::Undefined),
@@ -195,13 +247,8 @@ fn rule_value(snapshot: &Snapshot, rule: RuleId, input: &Value) -> Result<Value,
 }
 
 /// What stands at a place with rules below it: the data there, and over it the rules that have values.
-fn branch_value(
-    snapshot: &Snapshot,
-    node: &Node,
-    data: &Value,
-    input: &Value,
-) -> Result<Value, EvaluationError> {
-    let mut values = rule_values(snapshot, &node.rules(), input)?;
+fn branch_value(asked: Question<'_>, node: &Node, data: &Value) -> Result<Value, EvaluationError> {
+    let mut values = rule_values(asked, &node.rules())?;
     Ok(assemble(node, data, &mut values))
 }
 
@@ -222,11 +269,8 @@ fn assemble(node: &Node, data: &Value, values: &mut Vec<(RuleId, Value)>) -> Val
 }
 
 /// Evaluates rules: a whole shard at once where all of its rules are wanted.
-fn rule_values(
-    snapshot: &Snapshot,
-    wanted: &[RuleId],
-    input: &Value,
-) -> Result<Vec<(RuleId, Value)>, EvaluationError> {
+fn rule_values(asked: Question<'_>, wanted: &[RuleId]) -> Result<Vec<(RuleId, Value)>, EvaluationError> {
+    let Question { snapshot, .. } = asked;
     let mut values = Vec::with_capacity(wanted.len());
     let mut interpreted = Vec::new();
     let mut whole = vec![false; snapshot.program.shards.len()];
@@ -235,32 +279,31 @@ fn rule_values(
             Some(Runs::Machine { shard, .. }) => {
                 let Some(done) = whole.get_mut(shard).filter(|done| !**done) else { continue };
                 *done = true;
-                values.extend(shard_values(snapshot, shard, wanted, input)?);
+                values.extend(shard_values(asked, shard, wanted)?);
             }
             Some(Runs::Interpreter) => interpreted.push(*rule),
             None => {}
         }
     }
     if !interpreted.is_empty() {
-        values.extend(interpreter::rules(snapshot, &interpreted, input)?);
+        values.extend(interpreter::rules(asked, &interpreted)?);
     }
     Ok(values)
 }
 
 /// The values of those rules of a shard that are wanted.
 fn shard_values(
-    snapshot: &Snapshot,
+    asked: Question<'_>,
     shard: usize,
     wanted: &[RuleId],
-    input: &Value,
 ) -> Result<Vec<(RuleId, Value)>, EvaluationError> {
-    let Some(found) = snapshot.program.shards.get(shard) else { return Ok(Vec::new()) };
+    let Some(found) = asked.snapshot.program.shards.get(shard) else { return Ok(Vec::new()) };
     let own: Vec<_> = found.rules.iter().filter(|(rule, _)| wanted.contains(rule)).collect();
     if own.len() < found.rules.len() {
-        return own.into_iter().map(|(rule, _)| Ok((*rule, rule_value(snapshot, *rule, input)?))).collect();
+        return own.into_iter().map(|(rule, _)| Ok((*rule, rule_value(asked, *rule)?))).collect();
     }
     let all = found.program.get_entry_points().len().saturating_sub(1);
-    run(snapshot, shard, input, |machine| {
+    run(asked, shard, |machine| {
         machine.execute_entry_point_by_index(all)?;
         let registers = machine.get_registers();
         let value = |register: usize| registers.get(register).cloned().unwrap_or(Value::Undefined);
@@ -270,25 +313,25 @@ fn shard_values(
 
 /// Runs a program of the snapshot on a machine of its pool.
 fn run<T: Send>(
-    snapshot: &Snapshot,
+    asked: Question<'_>,
     shard: usize,
-    input: &Value,
     work: impl FnOnce(&mut RegoVM) -> Result<T, VmError> + Send,
 ) -> Result<T, EvaluationError> {
+    let Question { snapshot, input, options } = asked;
     let Some(found) = snapshot.program.shards.get(shard) else {
         return Err(EvaluationError::Policy { message: "the rule has no program".to_owned() });
     };
     let make = || pool::machine(&found.program, &snapshot.data, &snapshot.program.limits);
     let work = |machine: &mut RegoVM| {
-        meter::begin(snapshot.program.limits.memory);
+        meter::begin(snapshot.program.limits.memory, options.strict_builtin_errors);
         machine.set_input(input.clone());
-        let result = work(machine);
+        let result = work(machine).map_err(|error| failure(error, found));
         machine.set_input(Value::Undefined);
         result
     };
     let run = || snapshot.pool.with(shard, make, work);
     let result = if found.depth <= SHALLOW { guarded(run) } else { on_deep_stack(run) };
-    result??.map_err(|error| failure(error, found))
+    result??
 }
 
 /// Tells conflicts from limits.

@@ -1,50 +1,247 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Rewrites what the compiler does not read, without moving anything else: lines and columns of
-//! the result are those of the text.
+//! Rewrites what the compiler does not read: line by line, and keeping note of where each part came
+//! from, so that errors are told at their place in the text as it was written.
 //!
-//! So far that is `print(…)`, which has no effect on a decision and becomes `true`. Newer syntax
-//! (string interpolation, keywords in references) belongs here.
+//! - `print(…)` has no effect on a decision and becomes `true`.
+//! - A template `$"a {x}"` becomes the call of a function that joins its parts.
+//! - A function of ours, which the compiler does not know, becomes the call of a [stub](stubs).
+//! - `rego.metadata.rule()` and `chain()` become what the annotations say.
+//! - `with f as …`, where `f` is a rule of the same package, becomes `with data.….f as …`.
 
-use std::borrow::Cow;
+use std::collections::BTreeSet;
 
+use super::builtins;
 use super::lexer::{Kind, Lexer, Token};
+use super::metadata::Annotations;
+use super::outline::{Outline, reference};
+use super::path::reference_of;
+use super::stubs;
 
-/// Translates a text for the compiler.
-pub(super) fn translate(text: &str) -> Cow<'_, str> {
-    if !text.contains("print") {
-        return Cow::Borrowed(text);
-    }
-    let tokens: Vec<Token<'_>> = Lexer::new(text).collect();
-    let mut translated = String::with_capacity(text.len());
-    let mut copied = 0;
-    for (start, end) in prints(&tokens) {
-        let (Some(before), Some(call)) = (text.get(copied..start), text.get(start..end)) else { continue };
-        translated.push_str(before);
-        translated.push_str("true");
-        let keep = |c: char| if c == '\n' { '\n' } else { ' ' };
-        translated.extend(call.chars().skip("true".len()).map(keep));
-        copied = end;
-    }
-    translated.push_str(text.get(copied..).unwrap_or_default());
-    Cow::Owned(translated)
+/// A text as the compiler reads it.
+#[derive(Debug, Default)]
+pub(super) struct Translation {
+    pub(super) text: String,
+    /// The functions that are called through stubs.
+    pub(super) functions: BTreeSet<String>,
+    /// Where parts of the translation begin, there and in the text as it was written, in order.
+    parts: Vec<Part>,
 }
 
-/// Where calls of `print` begin and end.
-fn prints(tokens: &[Token<'_>]) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    let mut done = 0;
-    for (index, token) in tokens.iter().enumerate() {
-        let follows_dot =
-            index.checked_sub(1).and_then(|at| tokens.get(at)).is_some_and(|p| p.kind == Kind::Dot);
-        if !token.is("print") || follows_dot || token.start < done {
-            continue;
-        }
-        if let Some(end) = tokens.get(index + 1..).and_then(call_end) {
-            found.push((token.start, end));
-            done = end;
+#[derive(Debug)]
+struct Part {
+    start: usize,
+    original: usize,
+    /// Whether the part is as it was, so that its inside has places of its own.
+    is_copy: bool,
+}
+
+impl Translation {
+    /// The offset in the text as it was written.
+    pub(super) fn original(&self, offset: usize) -> usize {
+        let after = self.parts.partition_point(|part| part.start <= offset);
+        match after.checked_sub(1).and_then(|at| self.parts.get(at)) {
+            Some(part) if part.is_copy => part.original + (offset - part.start),
+            Some(part) => part.original,
+            None => offset,
         }
     }
-    found
+}
+
+/// Translates a text for the compiler.
+pub(super) fn translate(text: &str, outline: &Outline, annotations: &Annotations) -> Translation {
+    let tokens: Vec<Token<'_>> = Lexer::new(text).collect();
+    let rewriting =
+        Rewriting { tokens: &tokens, outline, annotations, edits: Vec::new(), functions: BTreeSet::new() };
+    rewriting.run(text)
+}
+
+/// What becomes of a range of bytes.
+struct Edit {
+    start: usize,
+    end: usize,
+    text: String,
+}
+
+struct Rewriting<'a> {
+    tokens: &'a [Token<'a>],
+    outline: &'a Outline,
+    annotations: &'a Annotations,
+    /// In the order of the text, without overlaps.
+    edits: Vec<Edit>,
+    functions: BTreeSet<String>,
+}
+
+impl Rewriting<'_> {
+    fn run(mut self, text: &str) -> Translation {
+        let mut imports = false;
+        let mut done = 0;
+        for (index, token) in self.tokens.iter().enumerate() {
+            if token.leads {
+                imports = token.is("import") || token.is("package");
+            }
+            if token.start < done {
+                continue;
+            }
+            let edit = if token.kind == Kind::Name && !token.is_field && !imports {
+                self.name(index)
+            } else {
+                self.template(token)
+            };
+            if let Some(edit) = edit {
+                done = edit.end;
+                self.edits.push(edit);
+            }
+        }
+        apply(text, self.edits, self.functions)
+    }
+
+    /// Rewrites what begins with a name.
+    fn name(&mut self, index: usize) -> Option<Edit> {
+        let rest = self.tokens.get(index..)?;
+        let (path, length) = reference(rest);
+        let (first, last) = (rest.first()?, rest.get(length.checked_sub(1)?)?);
+        let name = path.join(".");
+        let called = rest.get(length..).and_then(call_end);
+        let previous = index.checked_sub(1).and_then(|at| self.tokens.get(at));
+        let replaces = previous.is_some_and(|token| token.is("with"));
+        let edit = |end: usize, text: String| Some(Edit { start: first.start, end, text });
+        match (name.as_str(), called) {
+            ("print", Some(end)) => return edit(end, "true".to_owned()),
+            ("rego.metadata.rule", Some(end)) => {
+                return edit(end, self.annotations.rule(self.outline, first));
+            }
+            ("rego.metadata.chain", Some(end)) => {
+                return edit(end, self.annotations.chain(self.outline, first));
+            }
+            _ => {}
+        }
+        if replaces && self.is_rule(&path) {
+            let whole = self.outline.package.iter().chain(&path).map(String::as_str);
+            return edit(last.end(), reference_of(whole));
+        }
+        let stands_for = previous.is_some_and(|token| token.is("as")) && self.replaces_function(index);
+        let wanted = called.is_some() || replaces || stands_for;
+        let known = builtins::is_ours(&name) || (stands_for && builtins::is_function(&name));
+        if wanted && known && !self.is_shadowed(path.first()?) {
+            self.functions.insert(name.clone());
+            return edit(last.end(), stubs::reference(&name));
+        }
+        None
+    }
+
+    /// Whether a path names a rule of this text that is no function.
+    fn is_rule(&self, path: &[String]) -> bool {
+        self.outline.heads.iter().any(|head| head.path == path && !head.is_function)
+    }
+
+    /// Whether an import or a definition of this text gives a name another meaning.
+    fn is_shadowed(&self, name: &str) -> bool {
+        self.outline.imports.iter().any(|(alias, path)| alias == name && path.len() > 1)
+            || self.outline.heads.iter().any(|head| head.path.first().is_some_and(|first| first == name))
+    }
+
+    /// Whether what is replaced by the term at `index`, after `with … as`, is a function.
+    fn replaces_function(&self, index: usize) -> bool {
+        let before = self.tokens.get(..index.saturating_sub(1)).unwrap_or_default();
+        let Some(with) = before.iter().rposition(|token| token.is("with")) else { return false };
+        let (path, length) = reference(before.get(with + 1..).unwrap_or_default());
+        let is_local = self.outline.heads.iter().any(|head| head.path == path && head.is_function);
+        let is_whole = with + 1 + length == before.len();
+        is_whole
+            && (is_local
+                || builtins::is_function(&path.join("."))
+                || path.first().is_some_and(|p| p == "data"))
+    }
+
+    /// Rewrites a part of a template: its literal text becomes an item of an array, and each of its
+    /// expressions a set, which is empty if the expression is undefined.
+    fn template(&mut self, token: &Token<'_>) -> Option<Edit> {
+        let edit = |text: String| Some(Edit { start: token.start, end: token.end(), text });
+        let lines = "\n".repeat(token.text.matches('\n').count());
+        let quote = |text: &str| token.text.ends_with('`') || (text.contains('\n'));
+        match (token.kind, token.text.strip_prefix('$')) {
+            (Kind::Text, Some(text)) => {
+                edit(plain(text.get(1..text.len().saturating_sub(1))?, quote(text)) + &lines)
+            }
+            (Kind::Open, Some(text)) => {
+                self.functions.insert(TEMPLATE.to_owned());
+                let literal = plain(text.get(1..text.len().saturating_sub(1))?, text.starts_with('`'));
+                let call = stubs::reference(TEMPLATE);
+                edit(format!("{call}([{literal}{lines}, {{{VARIABLE} | {VARIABLE} := "))
+            }
+            _ => self.template_end(token, &lines),
+        }
+    }
+
+    fn template_end(&self, token: &Token<'_>, lines: &str) -> Option<Edit> {
+        let inner = token.text.strip_prefix('}').filter(|_| token.text.len() > 1)?;
+        let literal = plain(inner.get(..inner.len() - 1)?, self.is_raw(token));
+        let text = match token.kind {
+            Kind::Separator => format!("}}, {literal}{lines}, {{{VARIABLE} | {VARIABLE} := "),
+            Kind::Close => format!("}}, {literal}{lines}])"),
+            _ => return None,
+        };
+        Some(Edit { start: token.start, end: token.end(), text })
+    }
+
+    /// Whether the template that a token continues is a raw one.
+    fn is_raw(&self, token: &Token<'_>) -> bool {
+        let index = self.tokens.partition_point(|other| other.start < token.start);
+        let mut depth = 0_usize;
+        for before in self.tokens.get(..index).unwrap_or_default().iter().rev() {
+            match before.kind {
+                Kind::Close => depth += 1,
+                Kind::Open if depth > 0 => depth -= 1,
+                Kind::Open => return before.text.starts_with("$`"),
+                _ => {}
+            }
+        }
+        false
+    }
+}
+
+/// The function that joins the parts of a template, and the variable of its expressions.
+const TEMPLATE: &str = "internal.template_string";
+const VARIABLE: &str = "__cms_part";
+
+/// The literal text of a template as a string of Rego.
+fn plain(text: &str, is_raw: bool) -> String {
+    if is_raw {
+        return serde_json::Value::from(text.replace("\\{", "{")).to_string();
+    }
+    let mut plain = String::from("\"");
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match (character, if character == '\\' { characters.next() } else { None }) {
+            ('\\', Some('{')) => plain.push('{'),
+            ('\\', Some(escaped)) => plain.extend(['\\', escaped]),
+            (other, _) => plain.push(other),
+        }
+    }
+    plain.push('"');
+    plain
+}
+
+fn apply(text: &str, edits: Vec<Edit>, functions: BTreeSet<String>) -> Translation {
+    let mut translation = Translation { functions, ..Translation::default() };
+    let mut copied = 0;
+    let mut add = |text: &str, original: usize, is_copy: bool| {
+        translation.parts.push(Part { start: translation.text.len(), original, is_copy });
+        translation.text.push_str(text);
+    };
+    for edit in edits {
+        let (Some(before), Some(replaced)) = (text.get(copied..edit.start), text.get(edit.start..edit.end))
+        else {
+            continue;
+        };
+        add(before, copied, true);
+        add(&edit.text, edit.start, false);
+        let lines = replaced.matches('\n').count().saturating_sub(edit.text.matches('\n').count());
+        add(&"\n".repeat(lines), edit.start, false);
+        copied = edit.end;
+    }
+    add(text.get(copied..).unwrap_or_default(), copied, true);
+    translation
 }
 
 /// The end of the call whose bracket `tokens` begin with.
@@ -54,7 +251,7 @@ fn call_end(tokens: &[Token<'_>]) -> Option<usize> {
     for token in tokens {
         match token.kind {
             Kind::Open => depth += 1,
-            Kind::Close => depth -= 1,
+            Kind::Close => depth = depth.saturating_sub(1),
             _ => {}
         }
         if depth == 0 {

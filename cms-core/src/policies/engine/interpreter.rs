@@ -12,10 +12,9 @@ use regorus::{Engine, LimitError, Value};
 
 use super::compile;
 use super::diagnostic::Diagnostic;
-use super::evaluate::EvaluationError;
+use super::evaluate::{EvaluationError, Question};
 use super::guards;
 use super::meter;
-use super::snapshot::Snapshot;
 use super::stack::on_deep_stack;
 use super::tree::RuleId;
 
@@ -23,14 +22,11 @@ use super::tree::RuleId;
 const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
 /// Evaluates rules of a snapshot.
-pub(super) fn rules(
-    snapshot: &Snapshot,
-    rules: &[RuleId],
-    input: &Value,
-) -> Result<Vec<(RuleId, Value)>, EvaluationError> {
+pub(super) fn rules(asked: Question<'_>, rules: &[RuleId]) -> Result<Vec<(RuleId, Value)>, EvaluationError> {
+    let Question { snapshot, input, options } = asked;
     let program = &snapshot.program;
     let evaluate = || {
-        meter::begin(program.limits.memory);
+        meter::begin(program.limits.memory, options.strict_builtin_errors);
         let prepared = snapshot.interpreter.get_or_init(|| match &program.interpreter {
             Some(engine) => with_data(engine.clone(), &snapshot.data),
             None => Err(EvaluationError::Policy { message: "there is no interpreter".to_owned() }),
@@ -61,16 +57,23 @@ pub(super) fn limit_time(engine: &mut Engine, limit: Duration) {
 
 /// Evaluates one rule.
 pub(super) fn value(engine: &mut Engine, reference: &str) -> Result<Value, EvaluationError> {
-    engine.eval_rule(reference.to_owned()).map_err(|error| failure(error.downcast_ref(), &error.to_string()))
+    // Rules whose names go on with several variables can only be queried.
+    let result = engine.eval_rule(reference.to_owned()).or_else(|error| {
+        if !error.to_string().contains("not a valid rule path") {
+            return Err(error);
+        }
+        let answers = engine.eval_query(reference.to_owned(), false)?.result;
+        let expression = answers.first().and_then(|answer| answer.expressions.first());
+        Ok(expression.map_or(Value::Undefined, |expression| expression.value.clone()))
+    });
+    result.map_err(|error| failure(error.downcast_ref(), &error.to_string()))
 }
 
-/// What the interpreter's error means.
+/// What the interpreter's error means, on the thread that evaluated.
 pub(super) fn failure(limit: Option<&LimitError>, text: &str) -> EvaluationError {
     match limit {
         Some(LimitError::TimeLimitExceeded { limit, .. }) => EvaluationError::Timeout { limit: *limit },
-        Some(LimitError::MemoryLimitExceeded { limit, .. }) => {
-            EvaluationError::Memory { limit: usize::try_from(*limit).unwrap_or(usize::MAX) }
-        }
+        Some(LimitError::MemoryLimitExceeded { limit, .. }) => EvaluationError::memory(*limit),
         Some(LimitError::RegexSizeLimitExceeded { limit }) => EvaluationError::Memory { limit: *limit },
         None => from_text(text),
     }
@@ -80,7 +83,7 @@ pub(super) fn failure(limit: Option<&LimitError>, text: &str) -> EvaluationError
 fn from_text(text: &str) -> EvaluationError {
     // A guarded function has refused; the interpreter passes on its words only.
     if text.contains("exceeded memory limit") {
-        return EvaluationError::Memory { limit: meter::limit() };
+        return EvaluationError::memory(0);
     }
     let found = Diagnostic::from_compiler(text, "", "");
     let message = format!("{}:{}:{}: {}", found.file, found.line, found.column, found.message);

@@ -9,19 +9,19 @@
 pub(super) enum Kind {
     /// A name or a keyword.
     Name,
-    /// A string, quoted or raw, with its quotes.
+    /// A string, quoted or raw, with its quotes; or a template without expressions: `$"a"`.
     Text,
     /// A number.
     Number,
-    /// `(`, `[` or `{`.
+    /// `(`, `[` or `{`; of a template, everything before its first expression: `$"a {`.
     Open,
-    /// `)`, `]` or `}`.
+    /// `)`, `]` or `}`; of a template, everything after its last expression: `} z"`.
     Close,
     /// An operator, as long as it can be: `:=`, `==`, `|`.
     Operator,
     /// `.`
     Dot,
-    /// `,` or `;`
+    /// `,` or `;`; of a template, everything between two expressions: `} and {`.
     Separator,
     /// Anything else.
     Other,
@@ -40,11 +40,13 @@ pub(super) struct Token<'a> {
     pub(super) leads: bool,
     /// Whether it follows the token before it without white space.
     pub(super) touches: bool,
+    /// Whether it follows a dot: then it is a part of a reference, even if it reads like a keyword.
+    pub(super) is_field: bool,
 }
 
 impl Token<'_> {
     pub(super) fn is(&self, text: &str) -> bool {
-        self.text == text
+        self.text == text && !self.is_field
     }
 
     pub(super) fn end(&self) -> usize {
@@ -59,11 +61,22 @@ pub(super) struct Lexer<'a> {
     line: u32,
     column: u32,
     leads: bool,
+    follows_dot: bool,
+    /// The templates that the lexer is inside of, from the outermost.
+    templates: Vec<Template>,
+}
+
+/// A template whose expression is being read.
+struct Template {
+    quote: char,
+    /// The braces that are open in the expression.
+    braces: usize,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, offset: 0, line: 1, column: 1, leads: true }
+        let (offset, line, column) = (0, 1, 1);
+        Self { text, offset, line, column, leads: true, follows_dot: false, templates: Vec::new() }
     }
 
     fn rest(&self) -> &'a str {
@@ -105,7 +118,7 @@ impl<'a> Iterator for Lexer<'a> {
     fn next(&mut self) -> Option<Token<'a>> {
         let touches = !self.skip();
         let rest = self.rest();
-        let (kind, length) = measure(rest)?;
+        let (kind, length) = self.template(rest).or_else(|| measure(rest))?;
         let token = Token {
             kind,
             text: rest.get(..length)?,
@@ -113,12 +126,66 @@ impl<'a> Iterator for Lexer<'a> {
             place: (self.line, self.column),
             leads: self.leads,
             touches,
+            is_field: self.follows_dot,
         };
+        self.follows_dot = kind == Kind::Dot;
         self.leads = false;
         self.advance(length);
         self.leads = false;
         Some(token)
     }
+}
+
+impl Lexer<'_> {
+    /// The part of a template at the beginning of `rest`, if there is one.
+    fn template(&mut self, rest: &str) -> Option<(Kind, usize)> {
+        if let Some(quote) =
+            rest.strip_prefix('$').and_then(|rest| rest.chars().next()).filter(|c| is_quote(*c))
+        {
+            let (length, opens) = literal(rest, 2, quote);
+            if opens {
+                self.templates.push(Template { quote, braces: 0 });
+            }
+            return Some((if opens { Kind::Open } else { Kind::Text }, length));
+        }
+        let inside = self.templates.last_mut()?;
+        match rest.chars().next()? {
+            '{' => inside.braces += 1,
+            '}' if inside.braces > 0 => inside.braces -= 1,
+            '}' => {
+                let (length, opens) = literal(rest, 1, inside.quote);
+                if !opens {
+                    self.templates.pop();
+                }
+                return Some((if opens { Kind::Separator } else { Kind::Close }, length));
+            }
+            _ => {}
+        }
+        None
+    }
+}
+
+fn is_quote(c: char) -> bool {
+    matches!(c, '"' | '`')
+}
+
+/// The length of a literal part of a template, which begins at `from` and ends with the brace of an
+/// expression or the template's quote; and whether an expression follows.
+fn literal(rest: &str, from: usize, quote: char) -> (usize, bool) {
+    let mut escaped = false;
+    for (index, character) in rest.char_indices().filter(|(index, _)| *index >= from) {
+        match character {
+            '\n' if quote == '"' => return (index, false),
+            _ if escaped => escaped = false,
+            '\\' if quote == '"' || rest.get(index + 1..).is_some_and(|next| next.starts_with('{')) => {
+                escaped = true;
+            }
+            '{' => return (index + 1, true),
+            c if c == quote => return (index + 1, false),
+            _ => {}
+        }
+    }
+    (rest.len(), false)
 }
 
 /// The kind and the length of the token at the beginning of `rest`.

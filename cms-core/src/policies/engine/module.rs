@@ -65,7 +65,7 @@ pub struct ModuleInfo {
 /// Everything that is wrong with it, each with its place.
 pub fn check(module: &Module, options: &Options) -> Result<ModuleInfo, Vec<Diagnostic>> {
     let outline = read(module, options)?;
-    compile::parse(module, &options.limits)?;
+    compile::parse(module, &outline, &options.limits)?;
     Ok(info(&outline))
 }
 

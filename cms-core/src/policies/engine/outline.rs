@@ -14,6 +14,9 @@ pub(super) struct Head {
     pub(super) place: (u32, u32),
     pub(super) is_function: bool,
     pub(super) is_default: bool,
+    /// Whether its path goes on with variables, and does more than name a key or an element of a set:
+    /// `p[x][y]`, `p[x].y`, `p[x] contains y`.
+    pub(super) is_nested: bool,
     pub(super) mentions: Vec<Mention>,
 }
 
@@ -115,9 +118,28 @@ impl Outline {
             place: first.place,
             is_function,
             is_default,
+            is_nested: is_nested(rest),
             mentions: mentions(rest, is_function),
         });
     }
+}
+
+/// Whether the reference of a head, after its constant part, has a variable and then goes on.
+fn is_nested(rest: &[Token<'_>]) -> bool {
+    if !rest.first().is_some_and(|open| open.is("[") && open.touches) {
+        return false;
+    }
+    let mut depth = 0_usize;
+    let end = rest.iter().position(|token| {
+        match token.kind {
+            Kind::Open => depth += 1,
+            Kind::Close => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    });
+    let next = end.and_then(|end| rest.get(end + 1));
+    next.is_some_and(|next| (next.touches && (next.is("[") || next.kind == Kind::Dot)) || next.is("contains"))
 }
 
 /// The references in a rule, each once.
@@ -174,7 +196,7 @@ pub(super) fn starts_statement(previous: Option<&Token<'_>>, token: &Token<'_>) 
         && !CONTINUES.contains(&token.text)
         && previous.is_none_or(|previous| {
             matches!(previous.kind, Kind::Name | Kind::Text | Kind::Number | Kind::Close)
-                && !OPEN_ENDED.contains(&previous.text)
+                && (previous.is_field || !OPEN_ENDED.contains(&previous.text))
         })
 }
 

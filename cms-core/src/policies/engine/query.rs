@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use regorus::{Engine, LimitError, QueryResult, Value};
 
+use super::builtins;
 use super::compile;
 use super::data::Data;
 use super::diagnostic::{Diagnostic, code};
@@ -16,8 +17,10 @@ use super::frontend;
 use super::interpreter;
 use super::json;
 use super::limits::Limits;
+use super::metadata::Annotations;
 use super::meter;
 use super::module::{self, Module, Options};
+use super::outline::Outline;
 use super::snapshot::Input;
 use super::source;
 use super::stack::on_deep_stack;
@@ -57,7 +60,11 @@ impl Queries {
         let deciding = modules.iter().filter(|module| !holds_tests(module, options));
         let deciding: Vec<&Module> = deciding.collect();
         compile::within_stack(|| {
-            let places = compile::places(deciding.iter().copied());
+            let outlines =
+                deciding.iter().map(|module| module::read(module, options)).collect::<Result<Vec<_>, _>>()?;
+            let mut places = compile::places(deciding.iter().copied().zip(&outlines));
+            // A query may call what no policy calls.
+            places.add_functions(builtins::ours());
             let engine = compile::engine(deciding.iter().copied(), &places, &limits)?;
             let engine = interpreter::with_data(engine, &data.to_value());
             let failed =
@@ -72,13 +79,15 @@ impl Queries {
     /// When the text is refused, the evaluation fails, or a limit is reached.
     pub fn ask(&self, query: &str, input: &Input) -> Result<Vec<Value>, QueryError> {
         source::scan(QUERY, query, &self.limits).map_err(QueryError::Refused)?;
-        let text = frontend::translate(query).into_owned();
+        let translated = frontend::translate(query, &Outline::default(), &Annotations::default());
         let answers = on_deep_stack(|| {
-            meter::begin(self.limits.memory);
+            meter::begin(self.limits.memory, false);
             let mut engine = self.engine.clone();
             interpreter::limit_time(&mut engine, self.limits.time);
             engine.set_input(input.0.clone());
-            engine.eval_query(text, false).map_err(|error| failure(error.downcast_ref(), &error.to_string()))
+            engine
+                .eval_query(translated.text, false)
+                .map_err(|error| failure(error.downcast_ref(), &error.to_string()))
         })
         .map_err(EvaluationError::from)??;
         let held: Vec<Value> =

@@ -7,7 +7,7 @@ use regorus::{Engine, Value};
 
 use super::data::Data;
 use super::diagnostic::{Diagnostic, code};
-use super::evaluate::{self, Evaluation, EvaluationError};
+use super::evaluate::{self, Evaluation, EvaluationError, EvaluationOptions, Question};
 use super::json::{self, InvalidJson};
 use super::limits::Limits;
 use super::path::QueryPath;
@@ -94,7 +94,20 @@ impl Snapshot {
     /// When the evaluation reaches a limit or fails. Whoever asks for permission treats every error
     /// as a refusal.
     pub fn evaluate(&self, path: &QueryPath, input: &Input) -> Result<Evaluation, EvaluationError> {
-        evaluate::evaluate(self, path.segments(), &input.0)
+        self.evaluate_with(path, input, EvaluationOptions::default())
+    }
+
+    /// Answers as [`Snapshot::evaluate`] does, with options.
+    ///
+    /// # Errors
+    /// As [`Snapshot::evaluate`], and when a built-in function fails and the options say that it counts.
+    pub fn evaluate_with(
+        &self,
+        path: &QueryPath,
+        input: &Input,
+        options: EvaluationOptions,
+    ) -> Result<Evaluation, EvaluationError> {
+        evaluate::evaluate(Question { snapshot: self, input: &input.0, options }, path.segments())
     }
 }
 

@@ -107,7 +107,8 @@ pub fn run_tests(modules: &[Module], data: &Data, options: &Options) -> Result<T
     let outlines =
         modules.iter().map(|module| module::read(module, options)).collect::<Result<Vec<_>, _>>()?;
     compile::within_stack(|| {
-        let engine = compile::engine(modules, &compile::places(modules), &options.limits)?;
+        let engine =
+            compile::engine(modules, &compile::places(modules.iter().zip(&outlines)), &options.limits)?;
         let mut run = Run::new(engine, &data.to_value(), &options.limits);
         let results = modules.iter().zip(&outlines).flat_map(|(module, outline)| tests(module, outline));
         let results = results.map(|test| run.test(test)).collect();
@@ -168,7 +169,7 @@ impl<'a> Run<'a> {
         }
         interpreter::limit_time(engine, self.limits.test_time.min(self.left));
         let before = engine.clone();
-        meter::begin(self.limits.memory);
+        meter::begin(self.limits.memory, false);
         let value = guarded(|| interpreter::value(engine, reference));
         value.unwrap_or_else(|failed| {
             self.engine = Ok(before);

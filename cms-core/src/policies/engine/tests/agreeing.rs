@@ -99,7 +99,9 @@ fn input() -> impl Strategy<Value = String> {
 fn interpret(text: &str, data: &Data, rule: &str, input: &str) -> String {
     let modules = [Module::new("p", text)];
     let limits = Limits::default();
-    let engine = compiler::engine(&modules, &compiler::places(&modules), &limits).unwrap();
+    let outline = module::read(&modules[0], &Options::default()).unwrap();
+    let engine =
+        compiler::engine(&modules, &compiler::places(modules.iter().zip([&outline])), &limits).unwrap();
     let mut engine = interpreter::with_data(engine, &data.to_value()).unwrap();
     engine.set_input(from_json(input.as_bytes(), 64).unwrap());
     match interpreter::value(&mut engine, &format!("data.p.{rule}")) {

@@ -3,6 +3,7 @@
 
 mod agreeing;
 mod compiling;
+mod conforming;
 mod contradicting;
 mod deciding;
 mod exhausting;

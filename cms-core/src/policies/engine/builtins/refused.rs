@@ -15,12 +15,12 @@ const REFUSED: &[(&str, &str)] = &[
 const VARYING: &[&str] = &["rand.intn", "time.now_ns", "uuid.rfc4122"];
 
 /// Whether a function's answer depends on more than its arguments.
-pub(super) fn varies(name: &str) -> bool {
+pub(in super::super) fn varies(name: &str) -> bool {
     VARYING.contains(&name)
 }
 
 /// Says why a function is refused, if it is.
-pub(super) fn refusal(name: &str) -> Option<String> {
+pub(in super::super) fn refusal(name: &str) -> Option<String> {
     let (_, instead) = REFUSED
         .iter()
         .find(|(refused, _)| name == *refused || (refused.ends_with('.') && name.starts_with(refused)))?;

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `net.cidr_*` as far as the library lacks them.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use regorus::Value;
+
+use super::{Failure, Outcome, items, meter, mismatch, text};
+
+/// Whether two networks have an address in common.
+pub(super) fn cidr_intersects(arguments: &[Value]) -> Outcome {
+    let (left, right) = (network(text(arguments, 0)?)?, network(text(arguments, 1)?)?);
+    Ok(Value::from(left.contains(&right.network()) || right.contains(&left.network())))
+}
+
+/// The pairs of a network and a network or address within it, each by its key in its collection.
+pub(super) fn cidr_contains_matches(arguments: &[Value]) -> Outcome {
+    let (networks, candidates) = (keyed(arguments, 0)?, keyed(arguments, 1)?);
+    let (networks, candidates) = (
+        networks
+            .into_iter()
+            .map(|(key, text)| Ok((key, network(&text)?)))
+            .collect::<Result<Vec<_>, Failure>>()?,
+        candidates
+            .into_iter()
+            .map(|(key, text)| Ok((key, either(&text)?)))
+            .collect::<Result<Vec<_>, Failure>>()?,
+    );
+    meter::at_most(PAIRS, networks.len().saturating_mul(candidates.len()), "comparisons")?;
+    let mut found = regorus::value::Set::new();
+    for (key, network) in &networks {
+        for (candidate, _) in candidates.iter().filter(|(_, address)| network.contains(address)) {
+            found.insert(Value::from(vec![key.clone(), candidate.clone()]));
+        }
+    }
+    Ok(Value::from(found))
+}
+
+/// The smallest set of networks with the same addresses.
+pub(super) fn cidr_merge(arguments: &[Value]) -> Outcome {
+    let given = items(arguments, 0)?;
+    meter::afford_items(given.len())?;
+    let mut networks = Vec::with_capacity(given.len());
+    for item in given {
+        let Value::String(item) = item else { return Err(mismatch(arguments, 0, "array or set of strings")) };
+        networks.push(either(item)?);
+    }
+    let merged = IpNet::aggregate(&networks).into_iter().map(|network| Value::from(network.to_string()));
+    Ok(Value::from(merged.collect::<regorus::value::Set>()))
+}
+
+/// Comparisons of one call.
+const PAIRS: usize = 1_000_000;
+
+fn network(text: &str) -> Result<IpNet, Failure> {
+    text.parse()
+        .map(|network: IpNet| network.trunc())
+        .map_err(|_| Failure::Failed(format!("invalid CIDR address: {text}")))
+}
+
+/// A network, or an address as the network of itself.
+fn either(text: &str) -> Result<IpNet, Failure> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(IpNet::from(address)),
+        Err(_) => network(text),
+    }
+}
+
+/// The texts of a collection with their keys. A text stands for itself, and so does an item of a set;
+/// an item that is an array has its text in front.
+fn keyed(arguments: &[Value], index: usize) -> Result<Vec<(Value, String)>, Failure> {
+    let wrong = || mismatch(arguments, index, "one of {string, array, set, object} of networks");
+    let text = |item: &Value| match item {
+        Value::String(text) => Ok(text.to_string()),
+        Value::Array(parts) => match parts.first() {
+            Some(Value::String(text)) => Ok(text.to_string()),
+            _ => Err(wrong()),
+        },
+        _ => Err(wrong()),
+    };
+    match arguments.get(index) {
+        Some(item @ Value::String(own)) => Ok(vec![(item.clone(), own.to_string())]),
+        Some(Value::Array(items)) => {
+            items.iter().enumerate().map(|(key, item)| Ok((Value::from(key), text(item)?))).collect()
+        }
+        Some(Value::Set(items)) => items.iter().map(|item| Ok((item.clone(), text(item)?))).collect(),
+        Some(Value::Object(entries)) => {
+            entries.iter().map(|(key, item)| Ok((key.clone(), text(item)?))).collect()
+        }
+        _ => Err(wrong()),
+    }
+}
