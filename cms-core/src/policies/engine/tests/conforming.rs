@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Cases in the form of OPA's own suite, run the way decisions are.
 //!
-//! `cases/*.yaml` are ours; `benches/opa_agreement.rs` asks OPA's engine the same. `CMS_OPA_CASES`
-//! names a directory of further ones, such as a copy of OPA's suite, whose outcome is listed.
+//! `cases/*.yaml` are ours; their answers are what OPA 1.20's engine gives. `CMS_OPA_CASES` names a
+//! directory of further ones, such as a copy of OPA's suite, whose outcome is listed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
