@@ -27,7 +27,12 @@ pub struct RequestContext {
 impl RequestContext {
     /// Builds a context with a request id of its own and no address.
     pub fn new(principal: Arc<Principal>) -> Self {
-        Self { principal, request_id: uuid::Uuid::now_v7().to_string().into(), address: None, once: None }
+        Self::identified(principal, uuid::Uuid::now_v7().to_string())
+    }
+
+    /// Builds a context of a request that has an id already, and no address.
+    pub fn identified(principal: Arc<Principal>, request_id: impl Into<Arc<str>>) -> Self {
+        Self { principal, request_id: request_id.into(), address: None, once: None }
     }
 
     /// Replaces the request id.

@@ -6,6 +6,7 @@
 
 mod diff;
 mod edit;
+mod encoded;
 mod gate;
 mod live;
 pub(crate) mod record;
@@ -18,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use diff::unified;
 pub use edit::DataEdit;
+pub use encoded::EncodedDocument;
+use encoded::Stored;
 pub(crate) use gate::Gate;
 use write::Change;
 pub(crate) use write::{Writer, check_message};
@@ -149,18 +152,24 @@ impl Documents {
         version: Option<u64>,
     ) -> Result<DocumentContent> {
         let proof = self.authorize(ctx, project, kind, read_action, Some(name)).await?;
-        let scope = self.kit.scope(&proof);
-        let key = match version {
-            Some(version) => version_key(kind, name, version),
-            None => head_key(kind, name),
-        };
-        let cached = scope.cached(&key).await?;
-        let record = cached
-            .parsed(|entry| decode::<VersionRecord>(&entry.key, &entry.value))?
-            .filter(|record| !record.is_tombstone())
-            .ok_or_else(|| not_found(kind, name, version))?;
-        let content = set::read_string(&scope, &record.hash).await?;
-        Ok(DocumentContent { document: record.document(kind, name.as_str()), content })
+        Stored::read(&self.kit.scope(&proof), kind, name, version).await?.content(kind, name)
+    }
+
+    /// Reads as [`Documents::get`] does, into the JSON that goes on the wire: encoded once for each version,
+    /// not once for each reader.
+    ///
+    /// # Errors
+    /// As [`Documents::get`].
+    pub async fn get_encoded(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        kind: Kind,
+        name: &Name,
+        version: Option<u64>,
+    ) -> Result<EncodedDocument> {
+        let proof = self.authorize(ctx, project, kind, read_action, Some(name)).await?;
+        Stored::read(&self.kit.scope(&proof), kind, name, version).await?.encoded(kind, name)
     }
 
     /// Lists the current documents of a kind whose names begin with `prefix`.
@@ -326,7 +335,7 @@ fn head_prefix(kind: Kind) -> String {
 
 /// The relative key of a document's newest version.
 pub(crate) fn head_key(kind: Kind, name: &Name) -> String {
-    format!("doc/{}/{name}", kind.as_str())
+    ["doc/", kind.as_str(), "/", name.as_str()].concat()
 }
 
 /// The relative key of one version of a document.

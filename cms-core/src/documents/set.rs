@@ -14,7 +14,7 @@ use super::record::{BucketEntry, BucketRecord, SetRecord, decode, encode};
 use crate::api::documents::Kind;
 use crate::error::{Error, Result};
 use crate::ids::ProjectId;
-use crate::store::{Scope, Transaction};
+use crate::store::{Cached, Scope, Transaction};
 
 /// The relative key of the set of current documents.
 pub(crate) const CURRENT_SET: &str = "set";
@@ -28,7 +28,7 @@ pub(crate) fn hash(bytes: &[u8]) -> String {
 
 /// The relative key of a text or bucket by its hash.
 pub(crate) fn blob_key(hash: &str) -> String {
-    format!("blob/{hash}")
+    ["blob/", hash].concat()
 }
 
 /// One document of a set.
@@ -152,14 +152,20 @@ async fn read_bucket(scope: &Scope, hash: &str) -> Result<Arc<BucketRecord>> {
     })
 }
 
-/// Reads a text by its hash.
-pub(crate) async fn read_text(scope: &Scope, hash: &str) -> Result<Bytes> {
+/// Finds a text by its hash; it exists.
+pub(super) async fn cached_text(scope: &Scope, hash: &str) -> Result<Arc<Cached>> {
     let key = blob_key(hash);
     let cached = scope.cached(&key).await?;
-    match cached.entry() {
-        Some(entry) => Ok(entry.value.clone()),
-        None => Err(Error::internal(format!("the text `{key}` of project `{}` is missing", scope.project()))),
+    if cached.entry().is_none() {
+        return Err(Error::internal(format!("the text `{key}` of project `{}` is missing", scope.project())));
     }
+    Ok(cached)
+}
+
+/// Reads a text by its hash.
+pub(crate) async fn read_text(scope: &Scope, hash: &str) -> Result<Bytes> {
+    let cached = cached_text(scope, hash).await?;
+    Ok(cached.entry().map(|entry| entry.value.clone()).unwrap_or_default())
 }
 
 /// Reads a text by its hash as UTF-8, which it was when it was written.

@@ -70,8 +70,14 @@ impl Cached {
             return Ok(Some(value));
         }
         let value = Arc::new(parse(entry)?);
-        *self.parsed.lock() = Some(value.clone());
+        self.keep(value.clone());
         Ok(Some(value))
+    }
+
+    /// Keeps what was made of the entry with it until the key changes, in the place of anything kept
+    /// before. The cache does not weigh it: it must be about as large as the entry, or smaller.
+    pub fn keep<T: Any + Send + Sync>(&self, value: Arc<T>) {
+        *self.parsed.lock() = Some(value);
     }
 }
 

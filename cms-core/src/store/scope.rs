@@ -46,7 +46,11 @@ impl Db {
 
     /// The keys of one project, for what the proof allows.
     pub fn scope(&self, proof: &Authorized) -> Scope {
-        Scope { db: self.clone(), root: format!("p/{}/", proof.project()), project: proof.project().clone() }
+        Scope {
+            db: self.clone(),
+            root: ["p/", proof.project().as_str(), "/"].concat(),
+            project: proof.project().clone(),
+        }
     }
 
     /// The keys of a project for CMS's own work (loading snapshots, verification), where no caller
@@ -193,7 +197,7 @@ impl Scope {
 
     /// The full key of a project's relative key.
     pub fn key(&self, relative: &str) -> String {
-        format!("{}{relative}", self.root)
+        [&self.root, relative].concat()
     }
 
     /// Reads a key past the cache: for what a transaction's conditions will be built from.

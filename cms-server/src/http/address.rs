@@ -71,7 +71,8 @@ fn is_forwarded(headers: &HeaderMap) -> bool {
         "x-forwarded-server",
         "x-real-ip",
     ];
-    MARKS.iter().any(|name| headers.contains_key(*name))
+    // A request has few headers: comparing their names costs less than looking up each mark.
+    headers.keys().any(|name| MARKS.contains(&name.as_str()))
 }
 
 #[cfg(test)]

@@ -27,17 +27,30 @@ impl<T: Serialize> IntoResponse for Json<T> {
 /// A text that is wiped when it has been sent: it may be a secret. Growing leaves no copy behind.
 struct Wiped(Zeroizing<Vec<u8>>);
 
+impl Wiped {
+    fn grow(&mut self, length: usize) {
+        let mut larger = Vec::with_capacity(length.max(self.0.capacity() * 2));
+        larger.extend_from_slice(&self.0);
+        self.0.zeroize();
+        *self.0 = larger;
+    }
+}
+
 impl io::Write for Wiped {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let length = self.0.len() + bytes.len();
         if length > self.0.capacity() {
-            let mut larger = Vec::with_capacity(length.max(self.0.capacity() * 2));
-            larger.extend_from_slice(&self.0);
-            self.0.zeroize();
-            *self.0 = larger;
+            self.grow(length);
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())
+    }
+
+    /// All at once, as JSON is written in small pieces.
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write(bytes).map(drop)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -121,12 +121,16 @@ pub(super) fn snapshot<T>(
     result
 }
 
+/// Finds a key with its value.
+fn get_sql() -> String {
+    format!(
+        "SELECT {ENTRY_COLUMNS}, {CHANGE_COLUMNS} FROM kv LEFT JOIN log ON log.id = kv.id WHERE kv.key = ?1"
+    )
+}
+
 /// Reads one key.
 pub(super) fn get(conn: &Connection, key: &str) -> StoreResult<Option<Entry>> {
-    let sql = format!(
-        "SELECT {ENTRY_COLUMNS}, {CHANGE_COLUMNS} FROM kv LEFT JOIN log ON log.id = kv.id WHERE kv.key = ?1"
-    );
-    let mut find = conn.prepare_cached(&sql).map_err(from_sqlite)?;
+    let mut find = conn.prepare_cached(&get_sql()).map_err(from_sqlite)?;
     find.query_row([key.as_bytes()], |row| Ok(entry(row))).optional().map_err(from_sqlite)?.transpose()
 }
 
@@ -221,4 +225,26 @@ pub(super) fn check_kept(conn: &Connection, after: Revision) -> StoreResult<Revi
         "revision {after} is outside of {oldest} to {newest}, which is kept: start again from the present state"
     );
     Err(fail(StoreErrorKind::Compacted, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::super::schema::{Role, connect, prepare};
+    use super::*;
+
+    #[test]
+    fn a_look_up_is_compiled_once_for_all_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = EmbeddedConfig::new(directory.path().join("store"));
+        prepare(&config).unwrap();
+        let conn = connect(&config, Role::Reader).unwrap();
+        for key in ["a", "b", "c"] {
+            assert_eq!(get(&conn, key).unwrap(), None);
+        }
+        let find = conn.prepare_cached(&get_sql()).unwrap();
+        assert_eq!(find.get_status(StatementStatus::Run), 3);
+        assert_eq!(find.get_status(StatementStatus::RePrepare), 0);
+    }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cms_core::store::{StoreError, StoreErrorKind, StoreResult};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use super::config::EmbeddedConfig;
@@ -217,6 +218,8 @@ fn open_file(config: &EmbeddedConfig, role: Role) -> StoreResult<Connection> {
         waited < patience
     }))
     .map_err(from_sqlite)?;
+    // Else the planner looks at the values that are bound, and compiles a look-up by key anew for each.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(from_sqlite)?;
     conn.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;")
         .map_err(|error| unreadable(error, config))?;
     Ok(conn)

@@ -63,7 +63,7 @@ pub(crate) fn use_key(project: &ProjectId, id: &str) -> String {
 
 /// The store key that tells which project a key belongs to.
 pub(crate) fn index_key(id: &str) -> String {
-    format!("auth/key/{id}")
+    ["auth/key/", id].concat()
 }
 
 impl Keys {

@@ -10,5 +10,5 @@ mod query;
 
 pub(crate) use body::{AnyJsonText, Json, JsonText, LargeJsonText, OptionalJson, RawBody, collect, drain};
 pub(crate) use path::{Segments, check_raw_path};
-pub(crate) use precondition::{ETag, Preconditions};
+pub(crate) use precondition::{ETag, Known, Preconditions};
 pub(crate) use query::Params;

@@ -56,20 +56,6 @@ impl Preconditions {
         }
     }
 
-    /// What a reader says that it has; nothing if that is not readable, as the worst is that it gets it
-    /// once more.
-    pub(crate) fn of_reader(headers: &HeaderMap) -> Self {
-        let if_none_match = tags(headers, &IF_NONE_MATCH).unwrap_or_default();
-        Self { if_match: None, if_none_match }
-    }
-
-    /// Whether the caller already holds what is answered with these headers.
-    pub(crate) fn are_known(&self, headers: &HeaderMap) -> bool {
-        let tag = headers.get(ETAG).and_then(|value| value.to_str().ok());
-        let inner = tag.and_then(|tag| tag.trim_start_matches("W/").strip_prefix('"')?.strip_suffix('"'));
-        inner.is_some_and(|tag| self.is_known(tag))
-    }
-
     /// Whether the caller already holds the representation with this tag.
     pub(crate) fn is_known(&self, tag: &str) -> bool {
         match &self.if_none_match {
@@ -77,6 +63,32 @@ impl Preconditions {
             Some(Tags::Any) => true,
             Some(Tags::Listed(tags)) => tags.iter().any(|known| known.text == tag),
         }
+    }
+}
+
+/// What a reader says that it has: its `If-None-Match`, as it came.
+#[derive(Debug)]
+pub(crate) struct Known(Vec<HeaderValue>);
+
+impl Known {
+    /// Takes it from a request, if it says anything.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        let values: Vec<_> = headers.get_all(IF_NONE_MATCH).iter().cloned().collect();
+        (!values.is_empty()).then_some(Self(values))
+    }
+
+    /// Whether it has what is answered with these headers. What is not readable is nothing: the worst is
+    /// that the reader gets it once more.
+    pub(crate) fn are_known(&self, headers: &HeaderMap) -> bool {
+        let Some(tag) = headers.get(ETAG) else { return false };
+        // Almost every reader sends the one tag that it was given.
+        self.0.contains(tag) || self.lists(tag).unwrap_or(false)
+    }
+
+    fn lists(&self, tag: &HeaderValue) -> Option<bool> {
+        let text = tag.to_str().ok()?.trim_start_matches("W/").strip_prefix('"')?.strip_suffix('"')?;
+        let if_none_match = tags(self.0.iter(), &IF_NONE_MATCH).ok()?;
+        Some(Preconditions { if_match: None, if_none_match }.is_known(text))
     }
 }
 
@@ -95,16 +107,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Preconditions {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let if_match = tags(&parts.headers, &IF_MATCH)?;
-        let if_none_match = tags(&parts.headers, &IF_NONE_MATCH)?;
+        let all = |name| parts.headers.get_all(name).iter();
+        let if_match = tags(all(IF_MATCH), &IF_MATCH)?;
+        let if_none_match = tags(all(IF_NONE_MATCH), &IF_NONE_MATCH)?;
         Ok(Self { if_match, if_none_match })
     }
 }
 
-fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Error> {
+fn tags<'v>(values: impl Iterator<Item = &'v HeaderValue>, name: &HeaderName) -> Result<Option<Tags>, Error> {
     let mut listed = Vec::new();
     let mut given = false;
-    for value in headers.get_all(name) {
+    for value in values {
         given = true;
         let text = value.to_str().map_err(|_| broken(name))?.trim();
         if text == "*" {
@@ -153,14 +166,17 @@ pub(crate) struct ETag(HeaderValue);
 impl ETag {
     /// The tag of a version.
     pub(crate) fn version(version: u64) -> Self {
-        Self::text(&version.to_string())
+        Self::shown(&version)
     }
 
     /// The tag of a hash or another word without quotes.
     pub(crate) fn text(text: &str) -> Self {
+        Self::shown(&text)
+    }
+
+    fn shown(tag: &dyn std::fmt::Display) -> Self {
         Self(
-            HeaderValue::try_from(format!("\"{text}\""))
-                .unwrap_or_else(|_| HeaderValue::from_static("\"0\"")),
+            HeaderValue::try_from(format!("\"{tag}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"0\"")),
         )
     }
 }
@@ -214,6 +230,24 @@ mod tests {
             assert!(with(&[("if-match", broken)]).await.is_err(), "{broken:?}");
         }
         assert_eq!(Preconditions::default().expected().unwrap(), Expected::Any);
+    }
+
+    #[test]
+    fn readers_know_what_they_list() {
+        let known = |given: &[&'static str], tag: &'static str| {
+            let mut headers = HeaderMap::new();
+            for value in given {
+                headers.append(IF_NONE_MATCH, HeaderValue::from_static(value));
+            }
+            let answer = HeaderMap::from_iter([(ETAG, HeaderValue::from_static(tag))]);
+            Known::of(&headers).is_some_and(|known| known.are_known(&answer))
+        };
+        for given in [&["\"3\""][..], &["W/\"3\""], &["3"], &["*"], &["\"1\", \"3\""], &["\"1\"", "\"3\""]] {
+            assert!(known(given, "\"3\"") && known(given, "W/\"3\""), "{given:?}");
+        }
+        for given in [&[][..], &["\"4\""], &["\"3"], &["\"3\" \"3\""], &["\"1\"", "\""]] {
+            assert!(!known(given, "\"3\""), "{given:?}");
+        }
     }
 
     #[tokio::test]

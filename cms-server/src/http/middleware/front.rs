@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, MatchedPath, OriginalUri, Request};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, EXPECT, IF_NONE_MATCH,
-    STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, EXPECT, STRICT_TRANSPORT_SECURITY,
+    TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
 use cms_core::auth::Principal;
@@ -27,7 +27,7 @@ use futures_util::FutureExt;
 use tower::{Layer, Service};
 
 use super::super::address::{self, Origin};
-use super::super::extract::{Preconditions, check_raw_path, drain};
+use super::super::extract::{Known, check_raw_path, drain};
 use super::super::problem::{Form, Problem};
 use super::super::state::AppState;
 use super::idempotency::{is_asked, once, takes_key};
@@ -36,6 +36,8 @@ use super::metrics::Slot;
 use super::queries::Unknown;
 use super::request_id::X_REQUEST_ID;
 
+/// RFC 7240.
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// How long a path with its query may be.
 const MAX_URI_BYTES: usize = 8 * 1024;
 /// How large all headers together may be.
@@ -68,7 +70,7 @@ impl RequestInfo {
 
     /// The context of a request by this principal.
     pub(crate) fn context(&self, principal: Arc<Principal>) -> RequestContext {
-        let context = RequestContext::new(principal).with_request_id(self.id.clone());
+        let context = RequestContext::identified(principal, self.id.clone());
         context.with_address(self.address()).with_once(self.once.clone())
     }
 }
@@ -148,7 +150,7 @@ struct Exchange {
     route: Option<MatchedPath>,
     form: Form,
     /// What a reader has already.
-    known: Option<Preconditions>,
+    known: Option<Known>,
 }
 
 impl Exchange {
@@ -264,10 +266,9 @@ fn unknown_query(state: &AppState, request: &Request) -> Option<Unknown> {
 }
 
 /// What a reader says that it has.
-fn known(request: &Request) -> Option<Preconditions> {
+fn known(request: &Request) -> Option<Known> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    (reads && request.headers().contains_key(IF_NONE_MATCH))
-        .then(|| Preconditions::of_reader(request.headers()))
+    reads.then(|| Known::of(request.headers())).flatten()
 }
 
 /// The answer to a reader who has what would be sent (RFC 9110, 15.4.5).
@@ -328,7 +329,7 @@ fn check_length(headers: &HeaderMap, limit: usize) -> Result<(), Error> {
 
 /// The seconds that a long poll asks to wait: `Prefer: wait=N`.
 pub(crate) fn waits(headers: &HeaderMap) -> Option<u64> {
-    let prefer = headers.get("prefer")?.to_str().ok()?;
+    let prefer = headers.get(PREFER)?.to_str().ok()?;
     prefer
         .split([',', ';'])
         .find_map(|part| part.trim().strip_prefix("wait=")?.trim_matches('"').parse().ok())

@@ -2,8 +2,9 @@
 //! Documents of every kind, under `/projects/{project}/{kind}` and, for the policies of the project
 //! `platform`, under `/policies`.
 
+use std::convert::Infallible;
+
 use axum::extract::{FromRequestParts, RawPathParams, State};
-use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, VARY};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -24,7 +25,7 @@ use utoipa_axum::routes;
 use crate::http::caller::Caller;
 use crate::http::extract::{ETag, Json, Params, Preconditions, RawBody};
 use crate::http::problem::{Answer, Problem};
-use crate::http::reply::{made, tagged};
+use crate::http::reply::{json, made, tagged};
 use crate::http::routes::describe::{IfMatch, IfNoneMatch};
 use crate::http::routes::queries::{ListQuery, VersionQuery};
 use crate::http::routes::v1;
@@ -67,10 +68,14 @@ impl FromRequestParts<AppState> for Shelf {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let params = raw_params(parts, state).await?;
-        let project =
-            named(&params, "project").map_or_else(|| Ok(ProjectId::platform()), ProjectId::parse)?;
-        let kind = match named(&params, "kind") {
+        Ok(Self::of(&raw_params(parts, state).await?)?)
+    }
+}
+
+impl Shelf {
+    fn of(params: &RawPathParams) -> Result<Self, Error> {
+        let project = named(params, "project").map_or_else(|| Ok(ProjectId::platform()), ProjectId::parse)?;
+        let kind = match named(params, "kind") {
             None => Kind::Policy,
             Some(text) => Kind::from_plural(text).ok_or_else(|| Error::not_found("this path"))?,
         };
@@ -82,8 +87,8 @@ impl FromRequestParts<AppState> for At {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let shelf = Shelf::from_request_parts(parts, state).await?;
         let params = raw_params(parts, state).await?;
+        let shelf = Shelf::of(&params)?;
         let name = Name::parse(named(&params, "name").unwrap_or_default())?;
         Ok(Self { shelf, name })
     }
@@ -178,17 +183,16 @@ async fn read(
     Caller(ctx): Caller,
     At { shelf, name }: At,
     Params(query): Params<VersionQuery>,
-    headers: HeaderMap,
+    wanted: Wanted,
 ) -> Answer<Response> {
     let documents = app.cms().documents();
-    let found = documents.get(&ctx, &shelf.project, shelf.kind, &name, query.version).await?;
-    let version = found.document.version;
+    let found = documents.get_encoded(&ctx, &shelf.project, shelf.kind, &name, query.version).await?;
     // A cache of the caller's own may keep it, but must ask each time.
-    let common = ([(CACHE_CONTROL, "private, no-cache"), (VARY, "accept")], ETag::version(version));
-    if wants_text(&headers) {
-        return Ok((common, [(CONTENT_TYPE, "text/plain; charset=utf-8")], found.content).into_response());
-    }
-    Ok((common, Json(found)).into_response())
+    let common = ([(CACHE_CONTROL, "private, no-cache"), (VARY, "accept")], ETag::version(found.version));
+    Ok(match wanted {
+        Wanted::Text => (common, [(CONTENT_TYPE, "text/plain; charset=utf-8")], found.text).into_response(),
+        Wanted::Json => (common, json(found.json)).into_response(),
+    })
 }
 
 /// Removes a document by a tombstone version; its history stays.
@@ -280,9 +284,21 @@ fn text_of(content: &RawValue) -> Result<String, Error> {
     }
 }
 
-fn wants_text(headers: &HeaderMap) -> bool {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    accept.split(',').next().is_some_and(|first| first.trim().starts_with("text/plain"))
+/// In which form a document is asked for.
+enum Wanted {
+    Json,
+    /// The text alone.
+    Text,
+}
+
+impl FromRequestParts<AppState> for Wanted {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Infallible> {
+        let accept = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let is_text = accept.split(',').next().is_some_and(|first| first.trim().starts_with("text/plain"));
+        Ok(if is_text { Self::Text } else { Self::Json })
+    }
 }
 
 #[cfg(test)]
