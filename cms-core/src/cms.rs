@@ -237,6 +237,12 @@ impl Cms {
         }
     }
 
+    /// The shared parts.
+    #[cfg(test)]
+    pub(crate) fn kit(&self) -> &Kit {
+        &self.0.kit
+    }
+
     /// Ends what runs beside requests and waits for it, at most 10 s. Use nothing of it afterwards.
     pub async fn shutdown(&self) {
         self.0.stop.cancel();

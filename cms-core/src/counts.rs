@@ -82,11 +82,27 @@ pub(crate) enum End {
 
 const ENDS: [&str; 5] = ["success", "conflict", "refused", "throttled", "failure"];
 
+/// What became of a decision that was to be logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Logged,
+    /// Too many were waiting.
+    QueueFull,
+    TooLarge,
+    /// A policy does not want it.
+    Dropped,
+    /// It could not be masked or stored.
+    Failed,
+}
+
+const KEPT: [&str; 5] = ["logged", "queue_full", "too_large", "dropped_by_policy", "failed"];
+
 /// Everything that one `Cms` counts.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     decisions: [AtomicU64; VERDICTS.len()],
     evaluations: Durations,
+    logged: [AtomicU64; KEPT.len()],
     reveals: [AtomicU64; ENDS.len()],
     logins: [AtomicU64; ENDS.len()],
     audit_records: AtomicU64,
@@ -109,6 +125,13 @@ impl Counts {
     /// Counts an evaluation; a decision that is remembered needs none.
     pub(crate) fn evaluated(&self, since: Instant) {
         self.evaluations.add(since.elapsed());
+    }
+
+    /// Counts decisions that were to be logged.
+    pub(crate) fn logged(&self, kept: Kept, decisions: usize) {
+        if let Some(count) = self.logged.get(kept as usize) {
+            count.fetch_add(decisions as u64, Ordering::Relaxed);
+        }
     }
 
     /// Counts a reveal.
@@ -170,6 +193,12 @@ impl Counts {
         vec![
             by("decisions", "Decisions, by what came out", VERDICTS, &self.decisions),
             one("evaluation_duration_seconds", "Time of evaluations of policies", self.evaluations.read()),
+            by(
+                "decision_log",
+                "Decisions that were to be logged, by what became of them",
+                KEPT,
+                &self.logged,
+            ),
             by("secret_reveals", "Secrets asked for in plain, by how it ended", ENDS, &self.reveals),
             by("logins", "Attempts to log in, by how they ended", ENDS, &self.logins),
             one("audit_records", "Records appended to the audit trail", counter(&self.audit_records)),

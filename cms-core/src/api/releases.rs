@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::decision_log::DecisionLog;
 use super::documents::Kind;
 use crate::clock::Timestamp;
 
@@ -92,6 +93,9 @@ pub struct Environment {
     pub auto_release: bool,
     /// How many approvals a change needs; 0: none.
     pub approvals: u32,
+    /// How its decisions are logged; `null`: not at all.
+    #[serde(default)]
+    pub decision_log: Option<DecisionLog>,
 }
 
 /// Settings of an environment.
@@ -104,6 +108,9 @@ pub struct PutEnvironment {
     /// How many approvals a change needs. Change requests are not available yet: only 0 is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvals: Option<u32>,
+    /// How its decisions are logged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision_log: Option<DecisionLog>,
 }
 
 /// Moves an environment's pointer.

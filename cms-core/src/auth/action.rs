@@ -81,6 +81,8 @@ actions! {
     EventRead => "event:read",
     /// Ask for a decision.
     Decide => "decide",
+    /// Read and replay logged decisions.
+    DecisionRead => "decision:read",
     /// List the names and versions of secrets, without any part of their values.
     SecretList => "secret:list",
     /// Read secrets masked.

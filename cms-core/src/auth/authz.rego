@@ -80,6 +80,7 @@ everywhere := {
 		"data:read": true,
 		"data:write": true,
 		"decide": true,
+		"decision:read": true,
 		"environment:activate": true,
 		"environment:read": true,
 		"environment:write": true,
@@ -110,6 +111,7 @@ everywhere := {
 	"auditor": {
 		"audit:read": true,
 		"audit:verify": true,
+		"decision:read": true,
 		"environment:read": true,
 		"event:read": true,
 		"key:read": true,
@@ -132,6 +134,7 @@ within := {
 		"data:read": true,
 		"data:write": true,
 		"decide": true,
+		"decision:read": true,
 		"environment:activate": true,
 		"environment:read": true,
 		"environment:write": true,
@@ -173,6 +176,7 @@ within := {
 	},
 	"auditor": {
 		"audit:read": true,
+		"decision:read": true,
 		"environment:read": true,
 		"event:read": true,
 		"key:read": true,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Cms;
 use crate::auth::Auth;
+use crate::decisions::sweep;
 use crate::documents::record::decode;
 use crate::error::Result;
 use crate::ids::ProjectId;
@@ -17,9 +18,12 @@ use crate::policies::engine::QueryPath;
 use crate::releases::activate::environment_key;
 use crate::releases::read_release;
 use crate::releases::record::EnvironmentRecord;
+use crate::verify::projects;
 
 /// The environment of the project `platform` whose release may replace the authorization policy.
 const PLATFORM_ENVIRONMENT: &str = "default";
+/// How often logged decisions whose time is over are removed.
+const SWEEPING: Duration = Duration::from_secs(60 * 60);
 /// How often keys and sessions are tended.
 const TENDING: Duration = Duration::from_secs(30);
 
@@ -53,7 +57,33 @@ pub(super) async fn start(cms: &Cms, artifacts: Artifacts) -> Result<()> {
             }
         }
     });
+    let (kit, stop) = (inner.kit.clone(), inner.stop.clone());
+    inner.tasks.spawn(async move {
+        tokio::select! {
+            () = sweep_decisions(&kit) => {}
+            () = stop.cancelled() => {}
+        }
+    });
     Ok(())
+}
+
+async fn sweep_decisions(kit: &Kit) {
+    loop {
+        tokio::time::sleep(SWEEPING).await;
+        match sweep_all(kit).await {
+            Ok(0) => {}
+            Ok(segments) => tracing::info!(segments, "removed logged decisions whose time is over"),
+            Err(error) => tracing::warn!(%error, "logged decisions could not be removed; trying again"),
+        }
+    }
+}
+
+async fn sweep_all(kit: &Kit) -> Result<usize> {
+    let mut removed = 0;
+    for project in projects(&kit.db).await? {
+        removed += sweep(kit, &project).await?;
+    }
+    Ok(removed)
 }
 
 /// Takes over the platform's authorization policy whenever its environment changes.

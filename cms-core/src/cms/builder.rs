@@ -148,12 +148,13 @@ impl Parts {
         let artifacts = Artifacts::new();
         let writer = Arc::new(Writer::new(kit.clone(), Gate::new(artifacts.clone())));
         let idempotency = Idempotency::new(kit.clone());
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let inner = Inner {
             projects: Projects::new(kit.clone(), auth.keys().clone()),
             members: Members::new(kit.clone()),
             documents: Documents::new(kit.clone(), writer),
             releases: Releases::new(kit.clone()),
-            decisions: Decisions::new(kit.clone(), artifacts.clone()),
+            decisions: Decisions::new(kit.clone(), artifacts.clone(), tasks.clone(), stop.clone()),
             events: Events::new(kit.clone()),
             secrets: Secrets::new(kit.clone(), builtin()),
             keyrings: Keyrings::new(kit.clone(), idempotency.clone()),
@@ -161,8 +162,8 @@ impl Parts {
             audit: AuditLog::new(kit.clone()),
             auth,
             kit,
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            tasks,
+            stop,
         };
         let cms = Cms(Arc::new(inner));
         background::start(&cms, artifacts).await?;

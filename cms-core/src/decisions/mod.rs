@@ -4,6 +4,7 @@
 
 mod answers;
 mod released;
+mod log;
 
 use std::cell::LazyCell;
 use std::sync::{Arc, Weak};
@@ -12,9 +13,12 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::api::decisions::{BatchItem, Decide, DecideBatch, Decision, DecisionBatch};
 use crate::auth::{Action, PrincipalKind, Target};
+use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::counts::Verdict;
 use crate::documents::record::decode;
@@ -30,6 +34,8 @@ use crate::releases::record::EnvironmentRecord;
 use crate::store::Scope;
 use answers::{Answers, Question};
 pub use released::{Answered, MAX_LISTED_BYTES, ReleasedPolicy, Standing};
+use log::{Log, Note, fault};
+pub(crate) use log::{check_settings, sweep};
 
 /// How many inputs a batch holds at most.
 pub const MAX_BATCH: usize = 1_000;
@@ -45,6 +51,7 @@ pub struct Decisions {
     artifacts: Artifacts,
     /// What answers ad-hoc queries, by release.
     queries: Arc<Cache<String, Arc<Queries>>>,
+    log: Log,
 }
 
 /// The active release of an environment, ready to decide. Kept with the environment's record in the
@@ -52,6 +59,8 @@ pub struct Decisions {
 #[derive(Debug)]
 struct Active {
     release: Arc<str>,
+    /// One of how many decisions is logged; 0: none.
+    logs: u32,
     /// Weak, so that the memory bound of the artifacts holds.
     ready: Mutex<(Weak<Snapshot>, Option<Arc<Answers>>)>,
 }
@@ -59,10 +68,20 @@ struct Active {
 /// An active release that is in use.
 #[derive(Debug)]
 struct Ready {
+    project: ProjectId,
     environment: EnvironmentId,
     release: Arc<str>,
+    logs: u32,
     snapshot: Arc<Snapshot>,
     answers: Arc<Answers>,
+}
+
+/// What was asked, and when.
+struct Asked<'a> {
+    path: &'a QueryPath,
+    input: Option<&'a str>,
+    time: Timestamp,
+    started: Instant,
 }
 
 /// One evaluation: what came out, and which release answered.
@@ -96,8 +115,9 @@ impl Evaluated {
 }
 
 impl Decisions {
-    pub(crate) fn new(kit: Kit, artifacts: Artifacts) -> Self {
-        Self { kit, artifacts, queries: Arc::new(Cache::new(QUERIED_RELEASES)) }
+    pub(crate) fn new(kit: Kit, artifacts: Artifacts, tasks: TaskTracker, stop: CancellationToken) -> Self {
+        let queries = Arc::new(Cache::new(QUERIED_RELEASES));
+        Self { log: Log::new(kit.clone(), tasks, stop), kit, artifacts, queries }
     }
 
     /// Answers one question.
@@ -150,13 +170,18 @@ impl Decisions {
         }
         let path = query_path(&ask.path)?;
         let ready = self.active(ctx, project, ask.environment.as_deref(), &path).await?;
-        let ids = Ids::new(self.kit.now());
+        let now = self.kit.now();
+        let ids = Ids::new(now);
         let nearest = LazyCell::new(|| ready.snapshot.program().nearest(&path).map(Arc::<str>::from));
         let mut results = Vec::with_capacity(ask.inputs.len());
         for (place, input) in ask.inputs.iter().enumerate() {
+            let started = Instant::now();
             let answer = self.answer(&ready, &path, Some(input.get()));
+            let decision_id = ids.next();
+            let asked = Asked { path: &path, input: Some(input.get()), time: now, started };
+            self.note(ctx, &ready, &asked, &answer, &decision_id);
             let hint = matches!(answer, Ok(None)).then(|| nearest.clone()).flatten();
-            results.push(item(answer, ids.next(), hint));
+            results.push(item(answer, decision_id, hint));
             if place % YIELD_EVERY == YIELD_EVERY - 1 {
                 // A thousand slow answers must not hold a thread that others wait for.
                 tokio::task::yield_now().await;
@@ -182,9 +207,12 @@ impl Decisions {
         input: Option<&str>,
     ) -> Result<Evaluated> {
         let ready = self.active(ctx, project, environment, path).await?;
-        let result = self.answer(&ready, path, input)?;
+        let (started, now) = (Instant::now(), self.kit.now());
+        let decision_id = Ids::new(now).next();
+        let result = self.answer(&ready, path, input);
+        self.note(ctx, &ready, &Asked { path, input, time: now, started }, &result, &decision_id);
+        let result = result?;
         let hint = if result.is_none() { ready.snapshot.program().nearest(path) } else { None };
-        let decision_id = Ids::new(self.kit.now()).next();
         let Ready { release, environment, .. } = ready;
         Ok(Evaluated { result, decision_id, release, environment, hint })
     }
@@ -201,6 +229,36 @@ impl Decisions {
         let result = ready.answers.answer(Question::new(path, input), evaluate);
         counts.decided(verdict(&result));
         result
+    }
+
+    /// Notes a decision for the log, where the environment has one.
+    fn note(
+        &self,
+        ctx: &RequestContext,
+        ready: &Ready,
+        asked: &Asked<'_>,
+        answer: &Result<Option<Box<RawValue>>>,
+        decision_id: &str,
+    ) {
+        if !is_chosen(decision_id, ready.logs) {
+            return;
+        }
+        self.log.note(Note {
+            project: ready.project.clone(),
+            environment: ready.environment.clone(),
+            release: ready.release.clone(),
+            snapshot: ready.snapshot.clone(),
+            decision_id: decision_id.to_owned(),
+            path: asked.path.segments().join("/"),
+            input: asked.input.map(str::to_owned),
+            result: answer.as_ref().ok().cloned().flatten(),
+            fault: answer.as_ref().err().map(fault),
+            caller: ctx.principal.clone(),
+            address: ctx.address,
+            request_id: ctx.request_id.clone(),
+            time: asked.time,
+            took: asked.started.elapsed(),
+        });
     }
 
     /// What answers for an environment.
@@ -238,19 +296,21 @@ impl Decisions {
                     Error::not_found(format!("an active release of `{environment}`"))
                         .with_hint("activate a release in it first")
                 })?;
-                Ok(Active { release: release.into(), ready: Mutex::default() })
+                let logs = record.decision_log.map_or(0, |log| log.every);
+                Ok(Active { release: release.into(), logs, ready: Mutex::default() })
             })?
             .ok_or_else(|| Error::not_found(format!("environment `{environment}`")))?;
+        let (project, logs) = (scope.project().clone(), active.logs);
         let release = active.release.clone();
         let (kept, answers) = active.ready.lock().clone();
         if let (Some(snapshot), Some(answers)) = (kept.upgrade(), answers) {
-            return Ok(Ready { environment, release, snapshot, answers });
+            return Ok(Ready { project, environment, release, logs, snapshot, answers });
         }
         let record = read_release(scope, &release).await?;
         let snapshot = self.artifacts.snapshot(scope, &record.set).await?;
         let answers = Arc::new(Answers::of(&snapshot));
         *active.ready.lock() = (Arc::downgrade(&snapshot), Some(answers.clone()));
-        Ok(Ready { environment, release, snapshot, answers })
+        Ok(Ready { project, environment, release, logs, snapshot, answers })
     }
 }
 
@@ -319,11 +379,17 @@ fn null() -> Box<RawValue> {
     RawValue::NULL.to_owned()
 }
 
+/// Whether a decision is among those that are logged: by the random part of its id.
+fn is_chosen(decision_id: &str, every: u32) -> bool {
+    let random = || u32::from_str_radix(decision_id.get(decision_id.len().saturating_sub(8)..)?, 16).ok();
+    every == 1 || (every > 1 && random().is_some_and(|random| random % every == 0))
+}
+
 /// Makes ids of decisions: UUIDs of version 7, so that they sort by time.
 struct Ids(uuid::Timestamp);
 
 impl Ids {
-    fn new(now: crate::clock::Timestamp) -> Self {
+    fn new(now: Timestamp) -> Self {
         let millis = u64::try_from(now.as_millis()).unwrap_or(0);
         let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
         Self(uuid::Timestamp::from_unix(uuid::NoContext, millis / 1000, nanos))

@@ -22,6 +22,7 @@ use crate::api::{Page, PageQuery};
 use crate::audit::NewRecord;
 use crate::auth::{Action, Authorized, Target};
 use crate::context::RequestContext;
+use crate::decisions::check_settings;
 use crate::documents::record::{SetRecord, decode, encode};
 use crate::documents::set::{CURRENT_SET, Member, read_string};
 use crate::documents::{check_message, unified};
@@ -222,6 +223,7 @@ impl Releases {
                 "change requests are not available yet, so `approvals` must be 0",
             ));
         }
+        put.decision_log.as_ref().map_or(Ok(()), check_settings)?;
         let proof = self.authorize(ctx, Action::EnvironmentWrite, project, name).await?;
         let scope = self.kit.scope(&proof);
         for _ in 0..ATTEMPTS {
@@ -246,6 +248,7 @@ impl Releases {
                 change = change.put(scope.key(META), encode(&meta)?);
             }
             read.record.auto_release = put.auto_release.or(read.record.auto_release);
+            read.record.decision_log = put.decision_log.or(read.record.decision_log);
             change = change.put(key, encode(&read.record)?);
             if let Outcome::Committed { .. } = self.kit.commit(ctx, NewRecord::of(&proof), change).await? {
                 let mut environment = wire(&read, &meta);
@@ -490,6 +493,7 @@ fn wire(read: &ReadEnvironment, project: &ProjectRecord) -> Environment {
         version: version_of(read),
         auto_release: read.record.auto_release.unwrap_or(project.auto_release),
         approvals: read.record.approvals,
+        decision_log: read.record.decision_log,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::decision_log::DecisionLog;
 use crate::api::releases::{Activation, Release};
 use crate::clock::Timestamp;
 use crate::documents::record::SetRecord;
@@ -48,6 +49,9 @@ pub(crate) struct EnvironmentRecord {
     pub(crate) auto_release: Option<bool>,
     #[serde(default)]
     pub(crate) approvals: u32,
+    /// `None`: its decisions are not logged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) decision_log: Option<DecisionLog>,
 }
 
 /// One activation of an environment.

@@ -237,6 +237,18 @@ impl Scope {
         Ok(self.db.range(range).await?)
     }
 
+    /// Reads entries from one relative key to before another, the last ones first.
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub async fn between(&self, start: &str, end: &str, limit: usize) -> Result<Page> {
+        let (start, end) = (self.key(start), self.key(end));
+        if start >= end {
+            return Ok(Page { entries: Vec::new(), more: false, revision: self.db.seen() });
+        }
+        Ok(self.db.range(Range { start, end, limit, descending: true }).await?)
+    }
+
     /// The part of a full key that is relative to the project.
     pub fn relative<'k>(&self, key: &'k str) -> &'k str {
         key.strip_prefix(&self.root).unwrap_or(key)

@@ -33,6 +33,8 @@ const FIELDS: &[Column] = &[
     ("previous", "previous"),
     ("auto release", "auto_release"),
     ("approvals", "approvals"),
+    ("logs one of", "decision_log/every"),
+    ("logs for days", "decision_log/keep_days"),
     ("by", "author"),
     ("at", "activated_at|time"),
     ("message", "message"),
@@ -118,6 +120,12 @@ struct Set {
     /// How many approvals a change needs
     #[arg(long, value_name = "N")]
     approvals: Option<u32>,
+    /// Log one of so many decisions; 1: every one, 0: none
+    #[arg(long, value_name = "N")]
+    log_every: Option<u32>,
+    /// For how many days logged decisions are kept
+    #[arg(long, value_name = "DAYS", requires = "log_every")]
+    log_days: Option<u32>,
 }
 
 /// List what was active and when
@@ -205,5 +213,10 @@ fn settings(args: &Set) -> Value {
     let mut body = Map::new();
     body.extend(args.auto_release.map(|on| ("auto_release".to_owned(), json!(on))));
     body.extend(args.approvals.map(|number| ("approvals".to_owned(), json!(number))));
+    if let Some(every) = args.log_every {
+        let mut log = Map::from_iter([("every".to_owned(), json!(every))]);
+        log.extend(args.log_days.map(|days| ("keep_days".to_owned(), json!(days))));
+        body.insert("decision_log".to_owned(), Value::Object(log));
+    }
     Value::Object(body)
 }

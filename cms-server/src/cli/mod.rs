@@ -14,6 +14,7 @@ mod context;
 mod contexts;
 mod data;
 mod decide;
+mod decision;
 mod dev;
 mod doctor;
 mod document;
@@ -88,6 +89,7 @@ enum Command {
     Context(contexts::ContextArgs),
     Data(data::DataArgs),
     Decide(decide::DecideArgs),
+    Decision(decision::DecisionArgs),
     Dev(dev::DevArgs),
     Doctor(doctor::DoctorArgs),
     Env(env::EnvArgs),
@@ -115,6 +117,7 @@ impl Command {
             Self::Context(args) => contexts::run(args, app),
             Self::Data(args) => data::run(args, app).await,
             Self::Decide(args) => decide::run(args, app).await,
+            Self::Decision(args) => decision::run(args, app).await,
             Self::Dev(args) => dev::run(args, app).await,
             Self::Doctor(args) => doctor::run(args, app).await,
             Self::Env(args) => env::run(args, app).await,
@@ -144,6 +147,7 @@ impl Command {
     fn writes_file(&self) -> bool {
         match self {
             Self::Audit(args) => args.writes_file(),
+            Self::Decision(args) => args.writes_file(),
             Self::Env(args) => args.writes_file(),
             _ => false,
         }

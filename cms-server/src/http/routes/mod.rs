@@ -3,6 +3,7 @@
 
 mod audit;
 mod auth;
+mod decision_log;
 mod decisions;
 pub(crate) mod describe;
 pub(crate) mod docs;
@@ -65,6 +66,7 @@ fn api(options: &Options) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(audit::router())
         .merge(auth::router())
+        .merge(decision_log::router())
         .merge(decisions::router())
         .merge(docs::router(options.docs))
         .merge(documents::router())
