@@ -17,7 +17,7 @@ use crate::auth::{Action, Auth, Target};
 use crate::context::RequestContext;
 use crate::counts::Measured;
 use crate::crypto::Seal;
-use crate::decisions::Decisions;
+use crate::decisions::{Decisions, verify as verify_decisions};
 use crate::documents::Documents;
 use crate::error::Result;
 use crate::events::Events;
@@ -212,6 +212,7 @@ impl Cms {
                     report.problem(format!("the bundle keys of `{project}` cannot be read: {error}"));
                 }
             }
+            verify_decisions(kit, &scope, &mut report).await?;
             match self.0.keyrings.generations(&project).await {
                 Ok(state) => report.add_key(state),
                 Err(error) => report.problem(format!("the data key of `{project}` cannot be read: {error}")),

@@ -197,6 +197,15 @@ const SAMPLES: &[Sample] = &[
         "projects/{p}/decisions/-/batch",
         r#"{"path":"thing/rule","inputs":[]}"#,
     ),
+    sample("GET", "/api/v1/projects/{project}/decisions", "projects/{p}/decisions", ""),
+    sample("GET", "/api/v1/projects/{project}/decisions/{id}", "projects/{p}/decisions/absent", ""),
+    sample("GET", "/api/v1/projects/{project}/decisions/-/export", "projects/{p}/decisions/-/export", ""),
+    sample(
+        "POST",
+        "/api/v1/projects/{project}/decisions/-/replay",
+        "projects/{p}/decisions/-/replay",
+        r#"{"release":"0000000000000000000000000000000000000000000000000000000000000000"}"#,
+    ),
     sample("GET", "/opa/{project}/{environment}/v1/data/{path}", "/opa/{p}/default/v1/data/thing/rule", ""),
     sample(
         "POST",
@@ -490,11 +499,12 @@ fn each_role_gets_what_the_table_says() {
 }
 
 /// Operations with a body that change nothing and give nothing away.
-const HARMLESS: [&str; 10] = [
+const HARMLESS: [&str; 11] = [
     "POST /api/v1/projects/{project}/policies/-/validate",
     "POST /api/v1/projects/{project}/policies/-/test",
     "POST /api/v1/projects/{project}/decisions",
     "POST /api/v1/projects/{project}/decisions/-/batch",
+    "POST /api/v1/projects/{project}/decisions/-/replay",
     "POST /opa/{project}/{environment}/v1/data/{path}",
     "POST /opa/{project}/{environment}/v0/data/{path}",
     "POST /opa/{project}/{environment}/",

@@ -139,3 +139,62 @@ fn a_question_is_an_object() {
         }
     });
 }
+
+#[test]
+fn decisions_are_logged_found_exported_and_replayed() {
+    served(async |it| {
+        let key = decider(it).await;
+        let ask = json!({"path": "rag/authz/allow", "input": {"user": "eve", "question": "?"}});
+        key.post("projects/p/decisions", ask.clone()).await.is(200);
+        let log = json!({"decision_log": {"every": 1}});
+        let set = it.root().put("projects/p/environments/default", log).await.is(200);
+        assert_eq!(set["decision_log"], json!({"every": 1, "keep_days": 30}));
+        let id = key.post("projects/p/decisions", ask.clone()).await.is(200)["decision_id"].clone();
+        let denied = json!({"path": "rag/authz/allow", "inputs": [{"user": "bob"}]});
+        key.post("projects/p/decisions/-/batch", denied).await.is(200);
+        key.post("/opa/p/default/v1/data/rag/authz/allow", json!({"input": {"user": "cyd"}})).await.is(200);
+
+        let mut listed = Value::Null;
+        for _ in 0..100 {
+            listed = it.root().get("projects/p/decisions").await.is(200);
+            if listed["items"].as_array().unwrap().len() == 3 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let items = listed["items"].as_array().unwrap();
+        let users: Vec<_> = items.iter().map(|item| item["user"].as_str().unwrap()).collect();
+        assert_eq!(users, ["cyd", "bob", "eve"], "what was decided before is not in the log");
+        let one = it.root().get(&format!("projects/p/decisions/{}", id.as_str().unwrap())).await.is(200);
+        assert_eq!(
+            (&one["decision_id"], &one["outcome"], &one["result"]),
+            (&id, &json!("allow"), &json!(true))
+        );
+        assert_eq!(one["input"], ask["input"]);
+        assert!(
+            one["bundles"]["default"]["revision"].is_string()
+                && one["metrics"]["timer_server_handler_ns"].is_u64()
+        );
+        let found = it.root().get("projects/p/decisions?outcome=deny&user=bob").await.is(200);
+        assert_eq!(found["items"].as_array().unwrap().len(), 1);
+        let exported = it.root().get("projects/p/decisions/-/export?path=rag").await;
+        assert_eq!(exported.header("content-type"), "application/x-ndjson");
+        let lines: Vec<Value> =
+            exported.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 3);
+
+        it.root().put("projects/p/data/rag", json!({"owner": "bob"})).await.is(200);
+        let release = it.root().get("projects/p/environments/default").await.is(200)["release"].clone();
+        let replay =
+            it.root().post("projects/p/decisions/-/replay", json!({"release": release})).await.is(200);
+        assert_eq!(replay["replayed"], 3);
+        let changed: Vec<_> =
+            replay["changed"].as_array().unwrap().iter().map(|one| (&one["before"], &one["after"])).collect();
+        assert_eq!(changed, [(&json!(false), &json!(true)), (&json!(true), &json!(false))]);
+
+        key.get("projects/p/decisions").await.problem(403, "denied");
+        let bad = json!({"decision_log": {"every": 1, "keep_days": 0}});
+        it.root().put("projects/p/environments/default", bad).await.problem(400, "invalid_request");
+        it.root().get("projects/p/decisions?outcome=maybe").await.problem(400, "invalid_query");
+    });
+}

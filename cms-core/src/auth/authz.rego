@@ -223,7 +223,10 @@ by_scope := {
 		"bundle:read": true,
 		"environment:read": true,
 	},
-	"audit:read": {"audit:read": true},
+	"audit:read": {
+		"audit:read": true,
+		"decision:read": true,
+	},
 }
 
 # A key that is bound to an environment reaches no other one.

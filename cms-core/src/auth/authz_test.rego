@@ -14,6 +14,7 @@ actions := {
 	"data:read",
 	"data:write",
 	"decide",
+	"decision:read",
 	"environment:activate",
 	"environment:read",
 	"environment:write",
@@ -77,6 +78,7 @@ reading := {
 
 auditing := {
 	"audit:read",
+	"decision:read",
 	"environment:read",
 	"event:read",
 	"key:read",
@@ -193,7 +195,7 @@ scope_table := {
 	"secret:read": {"secret:list", "secret:read", "secret:reveal"},
 	"secret:write": {"secret:write", "secret:delete"},
 	"bundle:read": {"bundle:read", "environment:read"},
-	"audit:read": {"audit:read"},
+	"audit:read": {"audit:read", "decision:read"},
 }
 
 test_each_scope_allows_what_it_says if {
@@ -203,7 +205,7 @@ test_each_scope_allows_what_it_says if {
 }
 
 test_scopes_add_up if {
-	allowed(key([{"name": "decide"}, {"name": "audit:read"}]), rag) == {"self:read", "decide", "audit:read"}
+	allowed(key([{"name": "decide"}, {"name": "audit:read"}]), rag) == {"self:read", "decide", "audit:read", "decision:read"}
 	allowed(key([]), rag) == {"self:read"}
 	allowed(key([{"name": "cms-admin"}, {"name": ""}]), rag) == {"self:read"}
 }

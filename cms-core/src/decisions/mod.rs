@@ -3,8 +3,8 @@
 //! release, compiled once and shared, without touching the store.
 
 mod answers;
-mod released;
 mod log;
+mod released;
 
 use std::cell::LazyCell;
 use std::sync::{Arc, Weak};
@@ -33,9 +33,9 @@ use crate::releases::read_release;
 use crate::releases::record::EnvironmentRecord;
 use crate::store::Scope;
 use answers::{Answers, Question};
-pub use released::{Answered, MAX_LISTED_BYTES, ReleasedPolicy, Standing};
 use log::{Log, Note, fault};
-pub(crate) use log::{check_settings, sweep};
+pub(crate) use log::{check_settings, sweep, verify};
+pub use released::{Answered, MAX_LISTED_BYTES, ReleasedPolicy, Standing};
 
 /// How many inputs a batch holds at most.
 pub const MAX_BATCH: usize = 1_000;

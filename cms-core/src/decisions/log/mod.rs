@@ -11,6 +11,7 @@ mod segments;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use mask::Masked;
 pub(super) use note::Note;
 pub(super) use replay::fault;
 pub(crate) use sweep::sweep;
+pub(crate) use verify::verify;
 
 /// How many decisions of a project wait at most.
 const QUEUE: usize = 8_192;

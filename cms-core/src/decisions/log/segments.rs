@@ -16,7 +16,7 @@ use crate::kit::Kit;
 use crate::store::{Durability, Entry, Outcome, Scope, Transaction};
 
 /// The relative prefix of all segments of a project.
-const PREFIX: &str = "declog/";
+pub(super) const PREFIX: &str = "declog/";
 /// A segment is written when its lines are longer than this.
 pub(super) const SEGMENT_BYTES: usize = 256 * 1024;
 /// What the lines of a segment may come to when they are read: one decision may be large.
