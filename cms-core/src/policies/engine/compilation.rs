@@ -79,6 +79,7 @@ impl<'a> Compilation<'a> {
     /// # Errors
     /// Everything that is wrong, each with its place.
     pub(super) fn run(mut self) -> Result<Program, Vec<Diagnostic>> {
+        self.found.extend(self.contradictory());
         let packages = self.by_package();
         let paths = packages.values().flatten().map(|reference| below_data(reference));
         self.paths = paths.filter(|path| !self.heads(path).any(|head| head.is_function)).collect();
@@ -89,6 +90,29 @@ impl<'a> Compilation<'a> {
         }
         self.found.extend(self.check_interpreted());
         if self.found.is_empty() { Ok(self.finish()) } else { Err(in_order(self.found)) }
+    }
+
+    /// Refuses names that are a rule and a function, and rules with two defaults.
+    fn contradictory(&self) -> Vec<Diagnostic> {
+        let mut kinds: BTreeMap<Vec<String>, bool> = BTreeMap::new();
+        let mut defaults = BTreeSet::new();
+        let mut found = Vec::new();
+        for Source { module, outline } in &self.sources {
+            for head in &outline.heads {
+                let path = [outline.package.as_slice(), &head.path].concat();
+                let name = path.join(".");
+                let mut wrong = |message: String| {
+                    found.push(Diagnostic::new(&module.name, head.place, code::TYPE, message));
+                };
+                if head.is_default && !defaults.insert(path.clone()) {
+                    wrong(format!("multiple default rules {name} found"));
+                }
+                if *kinds.entry(path).or_insert(head.is_function) != head.is_function {
+                    wrong(format!("conflicting rules {name} found: a name is a rule or a function"));
+                }
+            }
+        }
+        found
     }
 
     /// Refuses recursion, and unknown functions, in rules that the machine has not seen.
@@ -198,6 +222,10 @@ impl<'a> Compilation<'a> {
     /// Compiles rules into one program, completes it, and inspects it.
     fn assemble(&self, references: &[String]) -> Result<Assembled, Failure> {
         let fallback = references.first().map(|reference| self.place_of(reference)).unwrap_or_default();
+        let is_nested = |reference: &String| self.heads(&below_data(reference)).any(|head| head.is_nested);
+        if references.iter().any(is_nested) {
+            return Err(Failure::Unsupported);
+        }
         let mut program = self.translate(references, &fallback)?;
         self.check_supported(&program)?;
         self.check_defaults(&program)?;
@@ -256,7 +284,7 @@ impl<'a> Compilation<'a> {
             if self.heads(&path).any(|head| head.is_default) {
                 let (file, place) = self.place_of(&rule.name);
                 let message = format!("the default of `{}` must be a constant", path.join("."));
-                return Err(Failure::Wrong(Diagnostic::new(&file, place, code::COMPILE, message)));
+                return Err(Failure::Wrong(Diagnostic::new(&file, place, code::PARSE, message)));
             }
         }
         Ok(())

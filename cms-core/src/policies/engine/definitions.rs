@@ -51,10 +51,13 @@ fn nested(outline: &Outline) -> impl Iterator<Item = Vec<String>> {
 /// Refuses a definition that the outline has missed, and with it the checks that rest on the outline:
 /// one that shares its line with another.
 pub(super) fn unlisted<'a>(policy: &CompiledPolicy, sources: &[&'a Source<'a>]) -> Option<Diagnostic> {
+    let nested: Vec<Vec<String>> = sources.iter().flat_map(|source| nested(&source.outline)).collect();
     let mut listed: BTreeMap<Vec<String>, usize> = BTreeMap::new();
     for Source { outline, .. } in sources {
         for head in outline.heads.iter().filter(|head| !head.is_default) {
-            *listed.entry([outline.package.as_slice(), &head.path].concat()).or_default() += 1;
+            let path = [outline.package.as_slice(), &head.path].concat();
+            let rule = nested.iter().find(|nested| path.starts_with(nested)).unwrap_or(&path);
+            *listed.entry(rule.clone()).or_default() += 1;
         }
     }
     let missed = definitions(policy, sources.iter().copied()).into_iter().find(|(reference, count)| {

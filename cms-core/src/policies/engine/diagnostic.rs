@@ -101,8 +101,14 @@ fn classify(message: &str, fallback: &'static str) -> &'static str {
         ("unknown function", code::TYPE),
         ("could not find function", code::TYPE),
         ("multiple types", code::TYPE),
+        ("previously defined with", code::TYPE),
+        ("cannot be shadowed", code::COMPILE),
         ("exceeds", code::LIMIT),
         ("register overflow", code::LIMIT),
     ];
+    // The compiler says no more about statements that it cannot bring into an order.
+    if message.ends_with("compilation error:") {
+        return code::UNSAFE_VAR;
+    }
     KINDS.iter().find(|(part, _)| message.contains(part)).map_or(fallback, |(_, code)| code)
 }

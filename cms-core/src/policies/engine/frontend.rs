@@ -6,9 +6,10 @@
 //! - A template `$"a {x}"` becomes the call of a function that joins its parts.
 //! - A function of ours, which the compiler does not know, becomes the call of a [stub](stubs).
 //! - `rego.metadata.rule()` and `chain()` become what the annotations say.
+//! - `walk(x, pair)` becomes `walk(x)[_] = pair`; see [`tokens`].
 //! - `with f as …`, where `f` is a rule of the same package, becomes `with data.….f as …`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::builtins;
 use super::lexer::{Kind, Lexer, Token};
@@ -16,6 +17,7 @@ use super::metadata::Annotations;
 use super::outline::{Outline, reference};
 use super::path::reference_of;
 use super::stubs;
+use super::tokens;
 
 /// A text as the compiler reads it.
 #[derive(Debug, Default)]
@@ -50,8 +52,14 @@ impl Translation {
 /// Translates a text for the compiler.
 pub(super) fn translate(text: &str, outline: &Outline, annotations: &Annotations) -> Translation {
     let tokens: Vec<Token<'_>> = Lexer::new(text).collect();
-    let rewriting =
-        Rewriting { tokens: &tokens, outline, annotations, edits: Vec::new(), functions: BTreeSet::new() };
+    let rewriting = Rewriting {
+        tokens: &tokens,
+        outline,
+        annotations,
+        replaced: tokens::replaced(&tokens, outline),
+        edits: Vec::new(),
+        functions: BTreeSet::new(),
+    };
     rewriting.run(text)
 }
 
@@ -66,6 +74,8 @@ struct Rewriting<'a> {
     tokens: &'a [Token<'a>],
     outline: &'a Outline,
     annotations: &'a Annotations,
+    /// What becomes of single tokens, by where they begin.
+    replaced: BTreeMap<usize, String>,
     /// In the order of the text, without overlaps.
     edits: Vec<Edit>,
     functions: BTreeSet<String>,
@@ -82,7 +92,9 @@ impl Rewriting<'_> {
             if token.start < done {
                 continue;
             }
-            let edit = if token.kind == Kind::Name && !token.is_field && !imports {
+            let edit = if let Some(text) = self.replaced.remove(&token.start) {
+                Some(Edit { start: token.start, end: token.end(), text })
+            } else if token.kind == Kind::Name && !token.is_field && !imports {
                 self.name(index)
             } else {
                 self.template(token)
@@ -115,6 +127,9 @@ impl Rewriting<'_> {
             }
             _ => {}
         }
+        if let Some(local) = self.own_function(&path).filter(|_| replaces) {
+            return edit(last.end(), local);
+        }
         if replaces && self.is_rule(&path) {
             let whole = self.outline.package.iter().chain(&path).map(String::as_str);
             return edit(last.end(), reference_of(whole));
@@ -127,6 +142,16 @@ impl Rewriting<'_> {
             return edit(last.end(), stubs::reference(&name));
         }
         None
+    }
+
+    /// The name of a function of this text that a path from the root leads to: only by that name, the
+    /// library replaces it.
+    fn own_function(&self, path: &[String]) -> Option<String> {
+        let below = path
+            .strip_prefix(["data".to_owned()].as_slice())?
+            .strip_prefix(self.outline.package.as_slice())?;
+        let head = self.outline.heads.iter().find(|head| head.path == below && head.is_function)?;
+        Some(head.path.join("."))
     }
 
     /// Whether a path names a rule of this text that is no function.

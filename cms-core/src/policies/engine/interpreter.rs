@@ -64,7 +64,8 @@ pub(super) fn value(engine: &mut Engine, reference: &str) -> Result<Value, Evalu
         }
         let answers = engine.eval_query(reference.to_owned(), false)?.result;
         let expression = answers.first().and_then(|answer| answer.expressions.first());
-        Ok(expression.map_or(Value::Undefined, |expression| expression.value.clone()))
+        // Without any entry, such a rule is an empty object.
+        Ok(expression.map_or_else(Value::new_object, |expression| expression.value.clone()))
     });
     result.map_err(|error| failure(error.downcast_ref(), &error.to_string()))
 }

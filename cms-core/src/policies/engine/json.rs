@@ -7,6 +7,7 @@ use regorus::Value;
 use regorus::value::Object;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
+use serde_json::value::RawValue;
 
 /// The text is not JSON, or not within limits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -223,6 +224,10 @@ fn number<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error
         serializer.serialize_u64(number)
     } else if let Ok(number) = value.as_i64() {
         serializer.serialize_i64(number)
+    } else if value.as_f64().is_err() {
+        // An integer of any size, which would lose its last digits as a double.
+        let digits = value.as_number().map(|number| number.format_decimal()).map_err(S::Error::custom)?;
+        RawValue::from_string(digits).map_err(S::Error::custom)?.serialize(serializer)
     } else {
         value.serialize(serializer)
     }

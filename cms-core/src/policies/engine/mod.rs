@@ -55,6 +55,7 @@ mod source;
 mod stack;
 mod stubs;
 mod testing;
+mod tokens;
 mod tree;
 
 pub use builtins::refused as refused_builtins;

@@ -66,7 +66,7 @@ pub(super) fn read(tokens: &[Token<'_>]) -> Outline {
 }
 
 /// Where the statements outside of all brackets begin.
-fn statements(tokens: &[Token<'_>]) -> Vec<usize> {
+pub(super) fn statements(tokens: &[Token<'_>]) -> Vec<usize> {
     let mut starts = Vec::new();
     let mut depth = 0_usize;
     let mut previous: Option<&Token<'_>> = None;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `json.marshal`, and JSON schemas that are given as texts.
+//! `json.*` where the library differs.
 
 use regorus::Value;
 
 use super::super::{Limits, from_json, to_json};
-use super::{Failure, Outcome, library, meter};
+use super::{Failure, Outcome, library, library_or_fail, meter};
 
 /// Writes a value as JSON, the way that Go does.
 pub(super) fn marshal(arguments: &[Value]) -> Outcome {
@@ -32,6 +32,11 @@ pub(super) fn marshalled(value: &Value) -> Result<String, Failure> {
 }
 
 const ESCAPED: [char; 5] = ['<', '>', '&', '\u{2028}', '\u{2029}'];
+
+/// Changes a document by a list of operations.
+pub(super) fn patch(arguments: &[Value]) -> Outcome {
+    library_or_fail("json.patch", arguments, "the patch does not apply")
+}
 
 /// Whether a document fits a schema, and why it does not. Either may be a text.
 pub(super) fn match_schema(arguments: &[Value]) -> Outcome {

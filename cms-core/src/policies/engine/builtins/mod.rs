@@ -4,14 +4,24 @@
 
 mod arrays;
 mod crypto;
+mod decimal;
+mod float;
+mod globs;
 mod json;
 mod jwt;
 mod net;
+mod numbers;
 mod operators;
 mod refused;
 mod regex;
+mod semver;
+mod sprintf;
 mod strings;
+mod template;
 mod template_string;
+mod time;
+mod walk;
+mod x509;
 
 use regorus::rvm::Program;
 use regorus::rvm::program::BuiltinInfo;
@@ -156,12 +166,22 @@ functions! {
     "crypto.hmac.sha256" 2 crypto::hmac_sha256,
     "crypto.hmac.sha512" 2 crypto::hmac_sha512,
     "crypto.md5" 1 crypto::md5,
+    "crypto.parse_private_keys" 1 x509::parse_private_keys,
     "crypto.sha1" 1 crypto::sha1,
     "crypto.sha256" 1 crypto::sha256,
+    "crypto.x509.parse_and_verify_certificates" 1 x509::parse_and_verify_certificates,
+    "crypto.x509.parse_and_verify_certificates_with_options" 2 x509::parse_and_verify_certificates_with_options,
+    "crypto.x509.parse_certificate_request" 1 x509::parse_certificate_request,
+    "crypto.x509.parse_certificates" 1 x509::parse_certificates,
+    "crypto.x509.parse_keypair" 2 x509::parse_keypair,
+    "crypto.x509.parse_rsa_private_key" 1 x509::parse_rsa_private_key,
     "div" 2 operators::div,
     "equal" 2 operators::equal,
+    "glob.quote_meta" 1 strings::quote_meta,
     "gt" 2 operators::gt,
     "gte" 2 operators::gte,
+    "indexof" 2 strings::indexof,
+    "indexof_n" 2 strings::indexof_n,
     "internal.member_2" 2 operators::member,
     "internal.member_3" 3 operators::member_with_key,
     "internal.template_string" 1 template_string::template_string,
@@ -184,6 +204,8 @@ functions! {
     "io.jwt.verify_rs512" 2 jwt::verify_rs512,
     "json.marshal" 1 json::marshal,
     "json.match_schema" 2 json::match_schema,
+    "json.patch" 2 json::patch,
+    "lower" 1 strings::lower,
     "lt" 2 operators::lt,
     "lte" 2 operators::lte,
     "minus" 2 operators::minus,
@@ -192,13 +214,28 @@ functions! {
     "net.cidr_contains_matches" 2 net::cidr_contains_matches,
     "net.cidr_intersects" 2 net::cidr_intersects,
     "net.cidr_merge" 1 net::cidr_merge,
+    "numbers.range_step" 3 numbers::range_step,
     "or" 2 operators::or,
     "plus" 2 operators::plus,
     "rem" 2 operators::rem,
+    "regex.globs_match" 2 globs::globs_match,
     "regex.split" 2 regex::split,
     "regex.template_match" 4 regex::template_match,
+    "semver.compare" 2 semver::compare,
+    "semver.is_valid" 1 semver::is_valid,
+    "sprintf" 2 sprintf::sprintf,
     "strings.count" 2 strings::count,
+    "strings.render_template" 2 template::render_template,
     "strings.split_n" 3 strings::split_n,
+    "sum" 1 operators::sum,
+    "time.add_date" 4 time::add_date,
+    "time.format" 1 time::format,
+    "time.parse_duration_ns" 1 time::parse_duration_ns,
+    "to_number" 1 numbers::to_number,
+    "units.parse_bytes" 1 strings::parse_bytes,
+    "upper" 1 strings::upper,
+    "urlquery.decode" 1 strings::urlquery_decode,
+    "walk" 1 walk::walk,
 }
 
 /// Calls a function for its stub, which gives the arguments as an array, and the name.
@@ -274,6 +311,17 @@ fn text(arguments: &[Value], index: usize) -> Result<&str, Failure> {
     }
 }
 
+/// The integer that an argument is.
+fn integer(arguments: &[Value], index: usize) -> Result<i64, Failure> {
+    match arguments.get(index) {
+        Some(number @ Value::Number(_)) => number.as_i64().map_err(|_| {
+            let wanted = "must be integer number but got floating-point number";
+            Failure::Type(format!("operand {} {wanted}", index + 1))
+        }),
+        _ => Err(mismatch(arguments, index, "number")),
+    }
+}
+
 /// The array that an argument is.
 fn array(arguments: &[Value], index: usize) -> Result<&[Value], Failure> {
     match arguments.get(index) {
@@ -298,4 +346,12 @@ fn array_of<T: Into<Value>>(items: impl Iterator<Item = T>) -> Value {
 /// Calls a function of the library, with its guard.
 fn library(name: &'static str, arguments: &[Value]) -> Outcome {
     guards::call(name, arguments)
+}
+
+/// Calls a function of the library that is undefined where OPA's fails.
+fn library_or_fail(name: &'static str, arguments: &[Value], failure: &str) -> Outcome {
+    match library(name, arguments)? {
+        Value::Undefined => Err(failure.into()),
+        value => Ok(value),
+    }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `net.cidr_*` as far as the library lacks them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 use regorus::Value;
@@ -37,17 +37,35 @@ pub(super) fn cidr_contains_matches(arguments: &[Value]) -> Outcome {
     Ok(Value::from(found))
 }
 
-/// The smallest set of networks with the same addresses.
+/// The smallest set of networks with the same addresses. As in OPA, an IPv4 address without a prefix is of
+/// the network of its class, and written as it was if that merges with no other.
 pub(super) fn cidr_merge(arguments: &[Value]) -> Outcome {
     let given = items(arguments, 0)?;
     meter::afford_items(given.len())?;
     let mut networks = Vec::with_capacity(given.len());
     for item in given {
         let Value::String(item) = item else { return Err(mismatch(arguments, 0, "array or set of strings")) };
-        networks.push(either(item)?);
+        networks.push(match item.parse::<IpAddr>().map(|address| address.to_canonical()) {
+            Ok(IpAddr::V4(address)) => classful(address)?,
+            _ => either(item)?,
+        });
     }
-    let merged = IpNet::aggregate(&networks).into_iter().map(|network| Value::from(network.to_string()));
+    let merged = IpNet::aggregate(&networks).into_iter().map(|network| {
+        let mut own = networks.iter().filter(|own| own.trunc() == network);
+        let as_given = own.next().filter(|_| own.next().is_none()).unwrap_or(&network);
+        Value::from(as_given.to_string())
+    });
     Ok(Value::from(merged.collect::<regorus::value::Set>()))
+}
+
+/// An address in the network of its class.
+fn classful(address: Ipv4Addr) -> Result<IpNet, Failure> {
+    let prefix = match address.octets() {
+        [..=127, ..] => 8,
+        [..=191, ..] => 16,
+        _ => 24,
+    };
+    IpNet::new(IpAddr::V4(address), prefix).map_err(|error| Failure::Failed(error.to_string()))
 }
 
 /// Comparisons of one call.

@@ -6,20 +6,26 @@ use std::cmp::Ordering;
 use regorus::Value;
 
 use super::super::costs;
-use super::{Failure, Outcome, mismatch};
+use super::decimal::{Decimal, decimals};
+use super::{Failure, Outcome, items, library, mismatch};
 
-/// Computes with two numbers, whose type has no public name.
+/// Computes with two numbers, whose type has no public name. With fractions it computes in decimals.
 macro_rules! numbers {
-    ($arguments:expr, |$left:ident, $right:ident| $result:expr) => {{
+    ($arguments:expr, $decimal:path, |$left:ident, $right:ident| $result:expr) => {{
         let [left, right] = $arguments else { return Ok(Value::Undefined) };
         let $left = left.as_number().map_err(|_| mismatch($arguments, 0, "number"))?;
         let $right = right.as_number().map_err(|_| mismatch($arguments, 1, "number"))?;
+        if !($left.is_integer() && $right.is_integer())
+            && let Some(result) = decimals($left.as_f64(), $right.as_f64(), $decimal)
+        {
+            return Ok(Value::from(result));
+        }
         $result.map(Value::from).map_err(|error| Failure::Failed(error.to_string()))
     }};
 }
 
 pub(super) fn plus(arguments: &[Value]) -> Outcome {
-    numbers!(arguments, |left, right| left.add(right))
+    numbers!(arguments, Decimal::plus, |left, right| left.add(right))
 }
 
 pub(super) fn minus(arguments: &[Value]) -> Outcome {
@@ -27,7 +33,7 @@ pub(super) fn minus(arguments: &[Value]) -> Outcome {
         [Value::Set(left), Value::Set(right)] => Ok(Value::from(
             left.iter().filter(|item| !right.contains(item)).cloned().collect::<regorus::value::Set>(),
         )),
-        _ => numbers!(arguments, |left, right| left.sub(right)),
+        _ => numbers!(arguments, Decimal::minus, |left, right| left.sub(right)),
     }
 }
 
@@ -35,21 +41,31 @@ pub(super) fn mul(arguments: &[Value]) -> Outcome {
     if let [left, right] = arguments {
         costs::multiply(left, right)?;
     }
-    numbers!(arguments, |left, right| left.mul(right))
+    numbers!(arguments, Decimal::times, |left, right| left.mul(right))
 }
 
 pub(super) fn div(arguments: &[Value]) -> Outcome {
     if is_zero(arguments) {
         return Err("divide by zero".into());
     }
-    numbers!(arguments, |left, right| left.clone().divide(right))
+    numbers!(arguments, Decimal::by, |left, right| left.clone().divide(right))
 }
 
 pub(super) fn rem(arguments: &[Value]) -> Outcome {
     if is_zero(arguments) {
         return Err("modulo by zero".into());
     }
-    numbers!(arguments, |left, right| left.clone().modulo(right))
+    numbers!(arguments, Decimal::none, |left, right| left.clone().modulo(right))
+}
+
+/// The sum of numbers. Those without fractions are left to the library.
+pub(super) fn sum(arguments: &[Value]) -> Outcome {
+    let numbers = items(arguments, 0)?;
+    let has_fraction = |number: &&Value| number.as_f64().is_ok_and(|number| number.fract() != 0.0);
+    if !numbers.iter().any(has_fraction) || numbers.iter().any(|number| number.as_number().is_err()) {
+        return library("sum", arguments);
+    }
+    numbers.into_iter().try_fold(Value::from(0), |sum, number| plus(&[sum, number.clone()]))
 }
 
 pub(super) fn and(arguments: &[Value]) -> Outcome {

@@ -3,7 +3,7 @@
 
 use regorus::Value;
 
-use super::{Failure, Outcome, array_of, library, text};
+use super::{Failure, Outcome, array_of, library, strings, text};
 
 /// Whether a text matches a template, of which the parts between delimiters are expressions.
 pub(super) fn template_match(arguments: &[Value]) -> Outcome {
@@ -54,14 +54,7 @@ pub(super) fn template_match(arguments: &[Value]) -> Outcome {
 
 /// Escapes what has a meaning in an expression.
 fn escaped(literal: &str) -> String {
-    let mut escaped = String::with_capacity(literal.len());
-    for character in literal.chars() {
-        if r"\.+*?()|[]{}^$".contains(character) {
-            escaped.push('\\');
-        }
-        escaped.push(character);
-    }
-    escaped
+    strings::escaped(literal, r"\.+*?()|[]{}^$")
 }
 
 /// Splits a text where an expression matches. One that matches nothing splits between characters.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `strings.count` and `strings.split_n`.
+//! Functions of texts that the library lacks or has otherwise.
 
 use regorus::Value;
 
-use super::{Outcome, meter, mismatch, text};
+use super::{Failure, Outcome, library, library_or_fail, meter, mismatch, text};
 
 /// Counts a text in another one. An empty text is found before and after every character.
 pub(super) fn count(arguments: &[Value]) -> Outcome {
@@ -29,4 +29,69 @@ pub(super) fn split_n(arguments: &[Value]) -> Outcome {
     let wanted = usize::try_from(number.unsigned_abs()).unwrap_or(usize::MAX).min(parts.len());
     let skipped = if number < 0 { parts.len() - wanted } else { 0 };
     Ok(Value::from(parts.into_iter().skip(skipped).take(wanted).map(Value::from).collect::<Vec<_>>()))
+}
+
+/// Where a text is found in another one.
+pub(super) fn indexof(arguments: &[Value]) -> Outcome {
+    not_empty(arguments, 1).and_then(|()| library("indexof", arguments))
+}
+
+/// Everywhere that a text is found in another one.
+pub(super) fn indexof_n(arguments: &[Value]) -> Outcome {
+    not_empty(arguments, 1).and_then(|()| library("indexof_n", arguments))
+}
+
+fn not_empty(arguments: &[Value], index: usize) -> Result<(), Failure> {
+    if text(arguments, index)?.is_empty() { Err("empty search character".into()) } else { Ok(()) }
+}
+
+/// In lower case, character by character.
+pub(super) fn lower(arguments: &[Value]) -> Outcome {
+    Ok(Value::from(
+        text(arguments, 0)?.chars().map(|c| c.to_lowercase().next().unwrap_or(c)).collect::<String>(),
+    ))
+}
+
+/// In upper case, character by character: what would become two stays as it is.
+pub(super) fn upper(arguments: &[Value]) -> Outcome {
+    let upper =
+        |c: char| Some(c.to_uppercase()).filter(|upper| upper.len() == 1).and_then(|mut one| one.next());
+    Ok(Value::from(text(arguments, 0)?.chars().map(|c| upper(c).unwrap_or(c)).collect::<String>()))
+}
+
+/// Escapes what has a meaning in a glob.
+pub(super) fn quote_meta(arguments: &[Value]) -> Outcome {
+    Ok(Value::from(escaped(text(arguments, 0)?, r"*?[]{}\")))
+}
+
+/// Puts a backslash before some characters.
+pub(super) fn escaped(text: &str, characters: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if characters.contains(character) {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+/// Decodes what was encoded for a URL's query.
+pub(super) fn urlquery_decode(arguments: &[Value]) -> Outcome {
+    let text = text(arguments, 0)?;
+    let is_escape =
+        |rest: &str| rest.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+    let wrong = text.split('%').skip(1).find(|rest| !is_escape(rest));
+    match wrong {
+        Some(rest) => Err(Failure::Failed(format!(
+            "invalid URL escape \"%{}\"",
+            rest.chars().take(2).collect::<String>()
+        ))),
+        None => library("urlquery.decode", arguments),
+    }
+}
+
+/// The number of bytes that a text such as `10KiB` means.
+pub(super) fn parse_bytes(arguments: &[Value]) -> Outcome {
+    library_or_fail("units.parse_bytes", arguments, "the unit of bytes is not recognized")
 }

@@ -38,7 +38,7 @@ fn append(text: &mut String, value: &Value) {
 
 /// Writes a value as a term of Rego, the way that OPA does. Values nest no deeper than the limits on
 /// inputs, data and policies allow.
-fn write_term(text: &mut String, value: &Value) {
+pub(super) fn write_term(text: &mut String, value: &Value) {
     match value {
         Value::Array(items) => enclosed(text, '[', ']', items.iter(), write_term),
         Value::Set(items) if items.is_empty() => text.push_str("set()"),

@@ -139,7 +139,7 @@ fn contradicting_rules_are_refused() {
     let found = fault("package p\n\nallow := true\nallow contains 1");
     assert!(found.starts_with("3:1 rego_type_error"), "{found}");
     let found = fault("package p\n\ndefault allow := input.x");
-    assert_eq!(found, "3:9 rego_compile_error the default of `p.allow` must be a constant");
+    assert_eq!(found, "3:9 rego_parse_error the default of `p.allow` must be a constant");
 }
 
 #[test]

@@ -114,7 +114,8 @@ impl Case {
         let answer = snapshot.evaluate_with(&path, &input, options).map_err(failed)?;
         Ok(match answer.to_json(1 << 20).map_err(failed)? {
             Some(json) => {
-                let value = Value::from_json_str(&String::from_utf8(json).unwrap()).unwrap();
+                // As the cases are read: a number that no double holds is a text.
+                let value: Value = yaml_serde::from_slice(&json).unwrap();
                 let binding: regorus::value::Object = [(Value::from(variable), value)].into_iter().collect();
                 Value::from(vec![Value::from(binding)])
             }

@@ -33,7 +33,11 @@ impl<'a> Token<'a> {
     }
 
     pub(super) fn header(&self) -> Result<Value, Failure> {
-        object(&decoded(self.header)?, "header")
+        let header = object(&decoded(self.header)?, "header")?;
+        if matches!(header["enc"], Value::String(_)) {
+            return Err("the token is encrypted, which is not supported".into());
+        }
+        Ok(header)
     }
 
     pub(super) fn claims(&self) -> Result<Value, Failure> {
