@@ -83,3 +83,27 @@ fn the_token_for_metrics_comes_from_a_file() {
     let options = check().unwrap().options;
     assert!(options.metrics_token.unwrap().is("a-token-for-prometheus") && options.local_operator);
 }
+
+#[test]
+fn a_listener_for_opa_takes_an_address_and_an_environment() {
+    let check = |text: &str| {
+        let checked = load(&format!("{LEAST}{text}"), &[]).unwrap().check();
+        checked.map(|checked| checked.opa).map_err(|error| error.to_string())
+    };
+    assert!(check("").unwrap().is_none());
+    let place = check("[opa]\nlisten = \"127.0.0.1:8181\"\nenvironment = \"rag/prod\"").unwrap().unwrap();
+    assert_eq!(
+        (place.project.as_str(), place.environment.as_str(), place.listen.port()),
+        ("rag", "prod", 8181)
+    );
+    for (wrong, named) in [
+        ("[opa]\nlisten = \"127.0.0.1:8181\"", "--opa-environment"),
+        ("[opa]\nenvironment = \"rag/prod\"", "--opa-listen"),
+        ("[opa]\nlisten = \"8181\"\nenvironment = \"rag/prod\"", "opa.listen"),
+        ("[opa]\nlisten = \"127.0.0.1:8181\"\nenvironment = \"rag\"", "opa.environment"),
+        ("[opa]\nlisten = \"127.0.0.1:1\"\nenvironment = \"a/b\"\n[surfaces]\nopa = false", "surfaces.opa"),
+    ] {
+        let error = check(wrong).unwrap_err();
+        assert!(error.contains(named), "{wrong}: {error}");
+    }
+}

@@ -88,6 +88,11 @@ fn queries_bind_their_variables() {
         assert_eq!(ask(allowed).await.is(200)["result"], json!([{"x": true}]));
         let with = json!({"query": "x := data.rag.authz.allow with input as {\"user\": \"bob\"}"});
         assert_eq!(ask(with).await.is(200)["result"], json!([{"x": false}]));
+        let level = json!({"query": "data.rag.authz.level = x", "input": {"user": "eve"}});
+        assert_eq!(ask(level).await.is(200)["result"], json!([{"x": 3}]));
+        assert_eq!(ask(json!({"query": "data.rag.authz.level = x"})).await.is(200), json!({}), "undefined");
+        assert_eq!(ask(json!({"query": "data.rag.authz.allow"})).await.is(200), json!({}), "false");
+        assert_eq!(ask(json!({"query": "data.admins"})).await.is(200)["result"], json!([{}]));
         assert_eq!(ask(json!({"query": "false"})).await.is(200), json!({}));
         let got = key.get(&format!("{AT}/v1/query?q=data.admins%5B0%5D%20%3D%20x")).await.is(200);
         assert_eq!(got["result"], json!([{"x": "ada"}]));

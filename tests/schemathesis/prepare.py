@@ -98,6 +98,8 @@ for path, lines, methods in [
     ("/releases/-/diff", bound(query_from="release", query_to="release"), None),
     ("/releases/", bound(path_id="release"), None),
     ("^/api/v1/policies/", bound(path_name="house"), None),
+    ("^/opa/.*/v1/(data|policies)/", bound(path_path="spare"), removal),
+    ("^/opa/.*/v1/(data|policies)/", bound(path_path="name"), ["PUT", "PATCH"]),
     ("^/opa/", bound(path_path="rule"), None),
 ]:
     print(operations(path, lines, methods))

@@ -16,7 +16,7 @@ use crate::documents::set::{Member, read_string};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{EnvironmentId, Name, ProjectId};
 use crate::policies::artifacts::options;
-use crate::policies::engine::{Diagnostic, Input, Module, Queries, QueryError, declared};
+use crate::policies::engine::{Diagnostic, Input, LookUp, Module, Queries, QueryError, declared};
 use crate::policies::places;
 use crate::releases::activate::environment_key;
 use crate::releases::read_release;
@@ -136,6 +136,13 @@ impl Decisions {
         input: Option<String>,
     ) -> Result<Answered> {
         let scope = self.whole(ctx, project, environment).await?;
+        if let Some(look_up) = LookUp::read(&query) {
+            let ready = self.load(&scope, environment.clone()).await?;
+            let found = self.answer(&ready, &look_up.path, input.as_deref())?;
+            let answers = found.and_then(|value| bound(&look_up, &value)).map(RawValue::from_string);
+            let answers = answers.transpose().map_err(Error::internal)?;
+            return Ok(Answered { answers, release: ready.release.to_string() });
+        }
         let record = active(&scope, environment).await?;
         let queries = self.queries(&scope, &record).await?;
         let answers = tokio::task::spawn_blocking(move || ask(&queries, &query, input.as_deref()));
@@ -194,6 +201,14 @@ async fn released(scope: &Scope, member: Member) -> Result<ReleasedPolicy> {
     let info =
         declared(&module, &options(scope)).map_err(|found| refused("the policy is damaged", &found))?;
     Ok(ReleasedPolicy { name: module.name, text, package: info.package, rules: info.rules })
+}
+
+/// The one answer to a query that looks a document up.
+fn bound(look_up: &LookUp, value: &RawValue) -> Option<String> {
+    match &look_up.variable {
+        Some(variable) => Some(format!("[{{\"{variable}\":{}}}]", value.get())),
+        None => (value.get() != "false").then(|| "[{}]".to_owned()),
+    }
 }
 
 fn ask(queries: &Queries, query: &str, input: Option<&str>) -> Result<Option<Box<RawValue>>> {

@@ -320,6 +320,14 @@ mod tests {
     }
 
     #[test]
+    fn the_record_of_version_1_stays_readable() {
+        let golden = include_str!("../../testdata/bundle_signing_v1.json");
+        let record: SigningRecord = serde_json::from_str(golden).unwrap();
+        assert_eq!(format!("{}\n", serde_json::to_string_pretty(&record).unwrap()), golden);
+        assert_eq!(SigningKeys::new(&record).unwrap().shown(at(2_000_000_000)).keys.len(), 2);
+    }
+
+    #[test]
     fn debug_forms_show_no_private_key() {
         let record = record(&[(0, 0)]);
         let private = record.keys[0].private.clone().unwrap();

@@ -23,6 +23,8 @@ fn documented_lines_parse() {
         "user create alice --role auditor --password-stdin",
         "project create rag --name RAG --env dev --env prod --member alice=project-admin --no-auto-release",
         "project delete rag --yes",
+        "bundle-key rotate --notice-seconds 60 -p rag",
+        "bundle-key show -p rag",
         "keyring rotate -p rag",
         "keyring rotate-root",
         "keyring show -p platform",

@@ -6,6 +6,7 @@
 
 mod app;
 mod audit;
+mod bundle_key;
 mod candidates;
 mod caret;
 mod client;
@@ -85,6 +86,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Audit(audit::AuditArgs),
+    BundleKey(bundle_key::BundleKeyArgs),
     Completion(completion::CompletionArgs),
     Context(contexts::ContextArgs),
     Data(data::DataArgs),
@@ -113,6 +115,7 @@ impl Command {
     async fn run(self, app: &App) -> Result<(), Failure> {
         match self {
             Self::Audit(args) => audit::run(args, app).await,
+            Self::BundleKey(args) => bundle_key::run(args, app).await,
             Self::Completion(args) => completion::run(&args, app),
             Self::Context(args) => contexts::run(args, app),
             Self::Data(args) => data::run(args, app).await,
