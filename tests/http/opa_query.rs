@@ -78,6 +78,23 @@ fn evaluations_that_fail_are_told_as_opa_tells_them() {
 }
 
 #[test]
+fn errors_of_functions_count_where_that_is_asked() {
+    served(async |it| {
+        let key = decider(it).await;
+        let policy = "package f\n\nnumber := to_number(input.text)\n";
+        it.root().put_text("projects/p/policies/f", policy).await.is(201);
+        let question = json!({"input": {"text": "none"}});
+        for _ in 0..2 {
+            let lenient = key.post(&format!("{AT}/v1/data/f/number"), question.clone()).await.is(200);
+            assert!(lenient.get("result").is_none(), "{lenient}");
+            let strict = format!("{AT}/v1/data/f/number?strict-builtin-errors=true");
+            let failed = key.post(&strict, question.clone()).await.is(500);
+            assert_eq!(failed["errors"][0]["code"], "eval_builtin_error", "{failed}");
+        }
+    });
+}
+
+#[test]
 fn queries_bind_their_variables() {
     served(async |it| {
         let key = decider(it).await;

@@ -26,7 +26,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{EnvironmentId, ProjectId};
 use crate::kit::Kit;
 use crate::policies::artifacts::Artifacts;
-use crate::policies::engine::{EvaluationError, Input, Queries, QueryPath, Snapshot};
+use crate::policies::engine::{EvaluationError, EvaluationOptions, Input, Queries, QueryPath, Snapshot};
 use crate::projects::record::{META, ProjectRecord};
 use crate::releases::activate::environment_key;
 use crate::releases::read_release;
@@ -176,7 +176,7 @@ impl Decisions {
         let mut results = Vec::with_capacity(ask.inputs.len());
         for (place, input) in ask.inputs.iter().enumerate() {
             let started = Instant::now();
-            let answer = self.answer(&ready, &path, Some(input.get()));
+            let answer = self.answer(&ready, &path, Some(input.get()), EvaluationOptions::default());
             let decision_id = ids.next();
             let asked = Asked { path: &path, input: Some(input.get()), time: now, started };
             self.note(ctx, &ready, &asked, &answer, &decision_id);
@@ -206,27 +206,68 @@ impl Decisions {
         path: &QueryPath,
         input: Option<&str>,
     ) -> Result<Evaluated> {
+        let options = EvaluationOptions::default();
+        self.evaluate_with(ctx, project, environment, path, input, options).await
+    }
+
+    /// Evaluates as [`Decisions::evaluate`] does, with options.
+    ///
+    /// # Errors
+    /// As [`Decisions::decide`], and when a built-in function fails and the options say that it counts.
+    pub async fn evaluate_with(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        environment: Option<&str>,
+        path: &QueryPath,
+        input: Option<&str>,
+        options: EvaluationOptions,
+    ) -> Result<Evaluated> {
         let ready = self.active(ctx, project, environment, path).await?;
-        let (started, now) = (Instant::now(), self.kit.now());
-        let decision_id = Ids::new(now).next();
-        let result = self.answer(&ready, path, input);
-        self.note(ctx, &ready, &Asked { path, input, time: now, started }, &result, &decision_id);
+        let (result, decision_id) = self.decided(ctx, &ready, path, input, options);
         let result = result?;
         let hint = if result.is_none() { ready.snapshot.program().nearest(path) } else { None };
         let Ready { release, environment, .. } = ready;
         Ok(Evaluated { result, decision_id, release, environment, hint })
     }
 
+    /// Makes one decision and notes it; its id as well.
+    fn decided(
+        &self,
+        ctx: &RequestContext,
+        ready: &Ready,
+        path: &QueryPath,
+        input: Option<&str>,
+        options: EvaluationOptions,
+    ) -> (Result<Option<Box<RawValue>>>, String) {
+        let (started, now) = (Instant::now(), self.kit.now());
+        let decision_id = Ids::new(now).next();
+        let result = self.answer(ready, path, input, options);
+        self.note(ctx, ready, &Asked { path, input, time: now, started }, &result, &decision_id);
+        (result, decision_id)
+    }
+
     /// What stands at a path, as JSON text; `None`: undefined.
-    fn answer(&self, ready: &Ready, path: &QueryPath, input: Option<&str>) -> Result<Option<Box<RawValue>>> {
+    fn answer(
+        &self,
+        ready: &Ready,
+        path: &QueryPath,
+        input: Option<&str>,
+        options: EvaluationOptions,
+    ) -> Result<Option<Box<RawValue>>> {
         let counts = self.kit.db.counts();
         let evaluate = || {
             let started = Instant::now();
-            let result = run(&ready.snapshot, path, input);
+            let result = run(&ready.snapshot, path, input, options);
             counts.evaluated(started);
             result
         };
-        let result = ready.answers.answer(Question::new(path, input), evaluate);
+        // What is remembered was asked without options.
+        let result = if options == EvaluationOptions::default() {
+            ready.answers.answer(Question::new(path, input), evaluate)
+        } else {
+            evaluate()
+        };
         counts.decided(verdict(&result));
         result
     }
@@ -337,15 +378,20 @@ pub fn query_path(text: &str) -> Result<QueryPath> {
     QueryPath::parse(text).map_err(|error| Error::new(ErrorKind::Invalid, "invalid_path", error.to_string()))
 }
 
-fn run(snapshot: &Snapshot, path: &QueryPath, input: Option<&str>) -> Result<Option<Box<RawValue>>> {
+fn run(
+    snapshot: &Snapshot,
+    path: &QueryPath,
+    input: Option<&str>,
+    options: EvaluationOptions,
+) -> Result<Option<Box<RawValue>>> {
     let input = match input {
         Some(text) => Input::from_json(text.as_bytes(), snapshot.program())
             .map_err(|error| Error::new(ErrorKind::Invalid, "invalid_input", error.to_string()))?,
         None => Input::NONE,
     };
     let limit = snapshot.program().limits().output_bytes;
-    let answer =
-        snapshot.evaluate(path, &input).and_then(|evaluation| evaluation.to_json(limit)).map_err(failed)?;
+    let evaluated = snapshot.evaluate_with(path, &input, options);
+    let answer = evaluated.and_then(|evaluation| evaluation.to_json(limit)).map_err(failed)?;
     let Some(bytes) = answer else { return Ok(None) };
     let text = String::from_utf8(bytes).map_err(Error::internal)?;
     RawValue::from_string(text).map(Some).map_err(Error::internal)

@@ -16,7 +16,9 @@ use crate::documents::set::{Member, read_string};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{EnvironmentId, Name, ProjectId};
 use crate::policies::artifacts::options;
-use crate::policies::engine::{Diagnostic, Input, LookUp, Module, Queries, QueryError, declared};
+use crate::policies::engine::{
+    Diagnostic, EvaluationOptions, Input, LookUp, Module, Queries, QueryError, declared,
+};
 use crate::policies::places;
 use crate::releases::activate::environment_key;
 use crate::releases::read_release;
@@ -138,8 +140,9 @@ impl Decisions {
         let scope = self.whole(ctx, project, environment).await?;
         if let Some(look_up) = LookUp::read(&query) {
             let ready = self.load(&scope, environment.clone()).await?;
-            let found = self.answer(&ready, &look_up.path, input.as_deref())?;
-            let answers = found.and_then(|value| bound(&look_up, &value)).map(RawValue::from_string);
+            let options = EvaluationOptions::default();
+            let (found, _) = self.decided(ctx, &ready, &look_up.path, input.as_deref(), options);
+            let answers = found?.and_then(|value| bound(&look_up, &value)).map(RawValue::from_string);
             let answers = answers.transpose().map_err(Error::internal)?;
             return Ok(Answered { answers, release: ready.release.to_string() });
         }

@@ -11,7 +11,7 @@ use crate::context::RequestContext;
 use crate::decisions::{Decisions, query_path, run};
 use crate::error::{Error, Result};
 use crate::ids::ProjectId;
-use crate::policies::engine::Snapshot;
+use crate::policies::engine::{EvaluationOptions, Snapshot};
 use crate::releases::read_release;
 
 impl Decisions {
@@ -53,7 +53,8 @@ fn is_incomplete(decision: &LoggedDecision) -> bool {
 
 fn changed(snapshot: &Snapshot, decision: LoggedDecision) -> Result<Option<ChangedDecision>> {
     let path = query_path(&decision.path)?;
-    let answer = run(snapshot, &path, decision.input.as_deref().map(RawValue::get));
+    let input = decision.input.as_deref().map(RawValue::get);
+    let answer = run(snapshot, &path, input, EvaluationOptions::default());
     let had_failed = decision.error.is_some();
     let (after, error) = match answer {
         Ok(after) => (after, None),

@@ -43,6 +43,7 @@ pub(super) struct Options {
     pretty: bool,
     pub(super) provenance: bool,
     pub(super) metrics: bool,
+    pub(super) strict: bool,
     pub(super) input: Option<String>,
     pub(super) query: Option<String>,
 }
@@ -58,6 +59,9 @@ pub(super) struct Shape {
     provenance: Option<bool>,
     /// Whether the answer tells how long it took.
     metrics: Option<bool>,
+    /// Whether an error of a built-in function ends the evaluation; else its call is undefined.
+    #[param(rename = "strict-builtin-errors")]
+    strict_builtin_errors: Option<bool>,
 }
 
 impl FromRequestParts<AppState> for Ask {
@@ -160,6 +164,7 @@ impl Options {
             match name {
                 "pretty" => options.pretty = is_on(value),
                 "provenance" => options.provenance = is_on(value),
+                "strict-builtin-errors" => options.strict = is_on(value),
                 "metrics" | "instrument" => options.metrics |= is_on(value),
                 "input" => options.input = Some(decode(value)),
                 "q" => options.query = Some(decode(value)),

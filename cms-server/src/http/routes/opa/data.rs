@@ -6,6 +6,7 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::response::Response;
 use cms_core::decisions::{Evaluated, query_path};
+use cms_core::policies::engine::EvaluationOptions;
 use cms_core::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -120,7 +121,10 @@ impl Ask {
     async fn evaluate(&self, app: &AppState, path: &str, input: Option<&str>) -> Result<Evaluated, Error> {
         let path = query_path(path)?;
         let environment = Some(self.environment.as_str());
-        app.cms().decisions().evaluate(&self.ctx, &self.project, environment, &path, input).await
+        let options =
+            if self.options.strict { EvaluationOptions::STRICT } else { EvaluationOptions::default() };
+        let decisions = app.cms().decisions();
+        decisions.evaluate_with(&self.ctx, &self.project, environment, &path, input, options).await
     }
 
     async fn answer(
