@@ -5,7 +5,7 @@
 //! A path leads into the deepest document at or above it. Where documents lie below it, each keeps its
 //! part. What lies in no document becomes one, named like the path as far as documents can be named so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use json_patch::{Patch, PatchOperation};
@@ -176,25 +176,32 @@ fn value_at(values: &Values, path: &[String]) -> Option<Value> {
 
 /// Puts a value at a path (`None`: nothing), document by document.
 fn assign(values: &mut Values, path: &[String], value: Option<Value>) -> Result<()> {
-    let below: Vec<Vec<String>> =
-        values.keys().filter(|name| name.len() > path.len() && name.starts_with(path)).cloned().collect();
-    let rest = match value {
-        Some(Value::Object(mut object)) if !below.is_empty() => {
-            for name in below {
-                let Some(part) = name.get(path.len()) else { continue };
-                if values.contains_key(&name) {
-                    let inner = [path, std::slice::from_ref(part)].concat();
-                    assign(values, &inner, object.remove(part))?;
-                }
+    let is_below = |name: &Vec<String>| name.len() > path.len() && name.starts_with(path);
+    match value {
+        Some(Value::Object(mut object)) => {
+            let parts: BTreeSet<String> = values
+                .keys()
+                .filter(|name| is_below(name))
+                .filter_map(|name| name.get(path.len()))
+                .cloned()
+                .collect();
+            let (kept, gone): (Vec<String>, Vec<String>) =
+                parts.into_iter().partition(|part| object.contains_key(part));
+            let kept: Vec<(String, Option<Value>)> =
+                kept.into_iter().map(|part| (part.clone(), object.remove(&part))).collect();
+            for part in gone {
+                assign(values, &[path, &[part]].concat(), None)?;
             }
-            Some(Value::Object(object))
+            // What lies in no document below goes before the parts that do: it may be the whole of a
+            // document in which such a part then finds its place.
+            assign_own(values, path, Some(Value::Object(object)))?;
+            kept.into_iter().try_for_each(|(part, value)| assign(values, &[path, &[part]].concat(), value))
         }
-        other => {
-            below.iter().for_each(|name| drop(values.remove(name)));
-            other
+        value => {
+            values.retain(|name, _| !is_below(name));
+            assign_own(values, path, value)
         }
-    };
-    assign_own(values, path, rest)
+    }
 }
 
 /// The same for the part that lies in no document below the path.

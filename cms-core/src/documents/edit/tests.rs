@@ -99,6 +99,14 @@ fn what_cannot_be_there_is_refused() {
     assert_eq!(after(&json!({"a": 1}), "a", &DataEdit::Add(json!(2))).unwrap_err().kind(), ErrorKind::Stale);
 }
 
+#[test]
+fn a_part_that_loses_its_document_finds_place_in_the_one_above() {
+    let documents: Values =
+        [("c", json!({})), ("c/b/b", json!(null))].map(|(name, value)| (parts(name), value)).into();
+    let after = edited(&documents, &path("c"), &DataEdit::Put(json!({"b": null}))).unwrap();
+    assert_eq!(after, Values::from([(parts("c"), json!({"b": null}))]));
+}
+
 fn tree() -> impl Strategy<Value = Value> {
     let leaf =
         prop_oneof![Just(json!(null)), (0..9).prop_map(Value::from), Just(json!({})), Just(json!([1]))];
