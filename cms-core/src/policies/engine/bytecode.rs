@@ -3,6 +3,8 @@
 //! calls, and the number of arguments. Without these checks a policy could overflow the stack, and
 //! a wrong call would be silently undefined.
 
+use std::collections::BTreeSet;
+
 use regorus::Value;
 use regorus::rvm::instructions::LiteralOrRegister;
 use regorus::rvm::{Instruction, Program};
@@ -101,13 +103,13 @@ fn check_call(program: &Program, pc: usize, instruction: &Instruction) -> Result
 }
 
 /// Who calls whom.
-struct Calls {
+pub(super) struct Calls {
     /// For each rule, the rules that it calls, and from which instruction.
     edges: Vec<Vec<(usize, usize)>>,
 }
 
 impl Calls {
-    fn of(program: &Program) -> Self {
+    pub(super) fn of(program: &Program) -> Self {
         let starts = code_of(program);
         let mut edges: Vec<Vec<(usize, usize)>> = vec![Vec::new(); program.rule_infos.len()];
         for (pc, instruction) in program.instructions.iter().enumerate() {
@@ -117,6 +119,21 @@ impl Calls {
             calls.extend(callees(program, instruction).into_iter().map(|callee| (callee, pc)));
         }
         Self { edges }
+    }
+
+    /// The rules that the code at an entry point may evaluate.
+    pub(super) fn reached_from(&self, program: &Program, start: usize) -> BTreeSet<usize> {
+        let entry = program.instructions.iter().skip(start);
+        let entry = entry.take_while(|instruction| !matches!(instruction, Instruction::Return { .. }));
+        let mut open: Vec<usize> = entry.flat_map(|instruction| callees(program, instruction)).collect();
+        let mut reached = BTreeSet::new();
+        while let Some(rule) = open.pop() {
+            if reached.insert(rule) {
+                let calls = self.edges.get(rule).map(Vec::as_slice).unwrap_or_default();
+                open.extend(calls.iter().map(|(callee, _)| *callee));
+            }
+        }
+        reached
     }
 
     /// The number of rules on the longest chain of calls.

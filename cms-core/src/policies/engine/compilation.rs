@@ -18,6 +18,7 @@ use super::definitions::definitions;
 use super::diagnostic::{Diagnostic, code};
 use super::documents::{self, RulePaths};
 use super::guards;
+use super::index;
 use super::limits::Limits;
 use super::module::Module;
 use super::outline::{Head, Outline};
@@ -199,7 +200,9 @@ impl<'a> Compilation<'a> {
             rules.push((self.add_rule(reference, Runs::Machine { shard, entry }), entry));
         }
         let rules = with_common_entry(&mut program, &rules);
-        self.shards.push(Shard { program: Arc::new(program), rules, depth, conflicts });
+        let indexes = index::indexes(&program);
+        let reached = index::reached(&program, &indexes);
+        self.shards.push(Shard { program: Arc::new(program), rules, depth, conflicts, indexes, reached });
     }
 
     fn add_interpreted(&mut self, references: &[String]) {

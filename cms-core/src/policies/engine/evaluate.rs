@@ -11,7 +11,7 @@ use super::conflicts;
 use super::interpreter;
 use super::json::{self, TooLarge};
 use super::meter::{self, Refusal};
-use super::pool;
+use super::pool::Machine;
 use super::program::{Runs, Shard};
 use super::snapshot::Snapshot;
 use super::stack::{Failed, guarded, on_deep_stack};
@@ -237,7 +237,7 @@ fn rule_value(asked: Question<'_>, rule: RuleId) -> Result<Value, EvaluationErro
     match asked.snapshot.program.rules.get(rule) {
         Some(found) => match found.runs {
             Runs::Machine { shard, entry } => {
-                run(asked, shard, |machine| machine.execute_entry_point_by_index(entry))
+                run(asked, shard, entry, |machine| machine.execute_entry_point_by_index(entry))
             }
             Runs::Interpreter => interpreter::rules(asked, &[rule])
                 .map(|values| values.into_iter().next().map_or(Value::Undefined, |(_, value)| value)),
@@ -303,7 +303,7 @@ fn shard_values(
         return own.into_iter().map(|(rule, _)| Ok((*rule, rule_value(asked, *rule)?))).collect();
     }
     let all = found.program.get_entry_points().len().saturating_sub(1);
-    run(asked, shard, |machine| {
+    run(asked, shard, all, |machine| {
         machine.execute_entry_point_by_index(all)?;
         let registers = machine.get_registers();
         let value = |register: usize| registers.get(register).cloned().unwrap_or(Value::Undefined);
@@ -311,19 +311,22 @@ fn shard_values(
     })
 }
 
-/// Runs a program of the snapshot on a machine of its pool.
+/// Runs a program of the snapshot from an entry point, on a machine of its pool.
 fn run<T: Send>(
     asked: Question<'_>,
     shard: usize,
+    entry: usize,
     work: impl FnOnce(&mut RegoVM) -> Result<T, VmError> + Send,
 ) -> Result<T, EvaluationError> {
     let Question { snapshot, input, options } = asked;
     let Some(found) = snapshot.program.shards.get(shard) else {
         return Err(EvaluationError::Policy { message: "the rule has no program".to_owned() });
     };
-    let make = || pool::machine(&found.program, &snapshot.data, &snapshot.program.limits);
-    let work = |machine: &mut RegoVM| {
+    let make = || Machine::new(found, &snapshot.data, &snapshot.program.limits);
+    let work = |machine: &mut Machine| {
         meter::begin(snapshot.program.limits.memory, options.strict_builtin_errors);
+        machine.select(found, entry, input);
+        let machine = &mut machine.machine;
         machine.set_input(input.clone());
         let result = work(machine).map_err(|error| failure(error, found));
         machine.set_input(Value::Undefined);

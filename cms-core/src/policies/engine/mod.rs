@@ -36,6 +36,7 @@ mod documents;
 mod evaluate;
 mod frontend;
 mod guards;
+mod index;
 mod interpreter;
 mod json;
 mod lexer;

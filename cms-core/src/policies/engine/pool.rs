@@ -3,18 +3,21 @@
 //!
 //! Each slot belongs, in effect, to a thread, and holds a machine per program. A machine has its
 //! own copy of its program and of the outer levels of the data: threads that counted references
-//! on the same words would slow each other down.
+//! on the same words would slow each other down. In its copy, a rule that is indexed has only those
+//! definitions that the input can satisfy.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 use regorus::Value;
-use regorus::rvm::program::Program;
+use regorus::rvm::program::{Program, ProgramMetadata, RuleInfo};
 use regorus::rvm::vm::{RegoVM, VmError};
 use regorus::utils::limits::ExecutionTimerConfig;
 
 use super::limits::Limits;
+use super::program::Shard;
 
 /// More slots than threads decide at a time on the machines that this runs on.
 const SLOTS: usize = 32;
@@ -31,7 +34,7 @@ pub(super) struct Pool {
 /// Apart by a cache line, so that threads do not disturb each other.
 #[derive(Default)]
 #[repr(align(128))]
-struct Slot(Mutex<Vec<Option<Box<RegoVM>>>>);
+struct Slot(Mutex<Vec<Option<Box<Machine>>>>);
 
 impl Pool {
     pub(super) fn new(programs: usize) -> Self {
@@ -43,8 +46,8 @@ impl Pool {
     pub(super) fn with<T>(
         &self,
         index: usize,
-        make: impl FnOnce() -> Result<RegoVM, VmError>,
-        work: impl FnOnce(&mut RegoVM) -> T,
+        make: impl FnOnce() -> Result<Machine, VmError>,
+        work: impl FnOnce(&mut Machine) -> T,
     ) -> Result<T, VmError> {
         let first = slot_of_thread();
         let order = (0..SLOTS).filter_map(|step| self.slots.get((first + step) % SLOTS));
@@ -68,26 +71,100 @@ impl Pool {
     }
 }
 
-/// Builds a machine with its own copies.
-pub(super) fn machine(program: &Program, data: &Value, limits: &Limits) -> Result<RegoVM, VmError> {
-    let mut machine = RegoVM::new();
-    machine.load_program(Arc::new(own_program(program)));
-    machine.set_data(own_levels(data, OWN_LEVELS))?;
-    machine.set_max_instructions(limits.instructions);
-    machine.set_execution_timer_config(Some(ExecutionTimerConfig {
-        limit: limits.time,
-        check_interval: CLOCK_INTERVAL,
-    }));
-    Ok(machine)
+/// A register machine with a program.
+pub(super) struct Machine {
+    pub(super) machine: RegoVM,
+    program: Arc<Program>,
+    /// The definitions that each indexed rule has at the moment; `None`: all.
+    selected: Vec<Option<Vec<usize>>>,
+    /// For the next selection, so that it need not allocate.
+    found: Vec<usize>,
+}
+
+impl Machine {
+    /// Builds a machine with its own copies.
+    pub(super) fn new(shard: &Shard, data: &Value, limits: &Limits) -> Result<Self, VmError> {
+        let program = Arc::new(own_program(&shard.program));
+        let mut machine = RegoVM::new();
+        machine.load_program(Arc::clone(&program));
+        machine.set_data(own_levels(data, OWN_LEVELS))?;
+        machine.set_max_instructions(limits.instructions);
+        machine.set_execution_timer_config(Some(ExecutionTimerConfig {
+            limit: limits.time,
+            check_interval: CLOCK_INTERVAL,
+        }));
+        Ok(Self { machine, program, selected: vec![None; shard.indexes.len()], found: Vec::new() })
+    }
+
+    /// Leaves the rules that an entry point may reach those definitions that the input can satisfy.
+    pub(super) fn select(&mut self, shard: &Shard, entry: usize, input: &Value) {
+        for at in shard.reached.get(entry).into_iter().flatten() {
+            let (Some(index), Some(selected)) = (shard.indexes.get(*at), self.selected.get_mut(*at)) else {
+                continue;
+            };
+            index.select(input, &mut self.found);
+            if selected.as_ref() == Some(&self.found) {
+                continue;
+            }
+            // The machine lets go of the program, or all of it would be copied.
+            self.machine.load_program(Arc::clone(&NOTHING));
+            give(Arc::make_mut(&mut self.program), &shard.program, index.rule, &self.found);
+            *selected = Some(self.found.clone());
+        }
+        if !Arc::ptr_eq(self.machine.get_program(), &self.program) {
+            self.machine.load_program(Arc::clone(&self.program));
+        }
+    }
+}
+
+static NOTHING: LazyLock<Arc<Program>> = LazyLock::new(|| Arc::new(Program::new()));
+
+/// Gives a rule some of the definitions that it has in `whole`.
+fn give(program: &mut Program, whole: &Program, rule: usize, numbers: &[usize]) {
+    let (Some(rule), Some(whole)) = (program.rule_infos.get_mut(rule), whole.rule_infos.get(rule)) else {
+        return;
+    };
+    rule.definitions = Arc::new(some_of(&whole.definitions, numbers));
+    rule.destructuring_blocks = some_of(&whole.destructuring_blocks, numbers);
+    rule.else_bodies = some_of(&whole.else_bodies, numbers);
+    lighten(rule);
+}
+
+fn some_of<T: Clone>(all: &[T], numbers: &[usize]) -> Vec<T> {
+    numbers.iter().filter_map(|number| all.get(*number)).cloned().collect()
 }
 
 fn own_program(program: &Program) -> Program {
     let mut own = program.clone();
+    // It would become a value at each load.
+    own.metadata = ProgramMetadata {
+        compiler_version: String::new(),
+        compiled_at: String::new(),
+        source_info: String::new(),
+        language: own.metadata.language,
+        optimization_level: 0,
+        annotations: BTreeMap::new(),
+    };
     for rule in &mut own.rule_infos {
         rule.definitions = Arc::new(rule.definitions.as_ref().clone());
+        lighten(rule);
     }
     own.literals = own.literals.iter().map(|literal| own_levels(literal, OWN_LEVELS)).collect();
     own
+}
+
+/// Drops what says nothing: the machine copies all of it at every call of the rule.
+fn lighten(rule: &mut RuleInfo) {
+    rule.name = String::new();
+    if let Some(function) = &mut rule.function_info {
+        function.param_names = Vec::new();
+    }
+    if rule.destructuring_blocks.iter().all(Option::is_none) {
+        rule.destructuring_blocks = Vec::new();
+    }
+    if !rule.else_bodies.iter().flatten().any(|is_else| *is_else) {
+        rule.else_bodies = Vec::new();
+    }
 }
 
 const OWN_LEVELS: usize = 3;

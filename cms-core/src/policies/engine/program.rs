@@ -8,6 +8,7 @@ use regorus::{Engine, rvm};
 use super::builtins;
 use super::compile;
 use super::diagnostic::Diagnostic;
+use super::index::Index;
 use super::limits::Limits;
 use super::module::{Module, Options};
 use super::path::QueryPath;
@@ -57,6 +58,10 @@ pub(super) struct Shard {
     pub(super) depth: usize,
     /// The rule that each conflict is about.
     pub(super) conflicts: Vec<String>,
+    /// Which definitions an input can satisfy, for the rules that have many.
+    pub(super) indexes: Vec<Index>,
+    /// The indexes that an evaluation from each entry point may need.
+    pub(super) reached: Vec<Vec<usize>>,
 }
 
 impl Program {

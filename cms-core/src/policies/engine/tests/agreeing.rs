@@ -8,13 +8,14 @@ use super::*;
 use crate::policies::engine::{compile as compiler, interpreter};
 
 /// A condition over `input`, earlier rules, and what is bound.
-fn condition() -> impl Strategy<Value = String> {
+pub(super) fn condition() -> impl Strategy<Value = String> {
     let field = select(vec!["a", "b", "c"]);
     let number = 0..4_u8;
     prop_oneof![
         (field.clone(), number.clone()).prop_map(|(f, n)| format!("input.{f} == {n}")),
         (field.clone(), number.clone()).prop_map(|(f, n)| format!("input.{f} > {n}")),
         field.clone().prop_map(|f| format!("not input.{f}")),
+        (field.clone(), number.clone()).prop_map(|(f, n)| format!("not input.{f} == {n}")),
         field.clone().prop_map(|f| format!("input.{f}")),
         (field.clone(), number.clone()).prop_map(|(f, n)| format!("input.{f} in {{{n}, 1}}")),
         number.clone().prop_map(|n| format!("some x in input.list; x == {n}")),
@@ -32,7 +33,7 @@ fn body() -> impl Strategy<Value = String> {
         .prop_map(|conditions| format!("if {{ {} }}", conditions.join("; ")))
 }
 
-fn value() -> impl Strategy<Value = String> {
+pub(super) fn value() -> impl Strategy<Value = String> {
     prop_oneof![
         (0..3_u8).prop_map(|n| n.to_string()),
         select(vec![
@@ -54,7 +55,7 @@ fn value() -> impl Strategy<Value = String> {
 }
 
 /// A definition of the rule with this name.
-fn rule(name: &'static str) -> impl Strategy<Value = String> {
+pub(super) fn rule(name: &'static str) -> impl Strategy<Value = String> {
     let end = prop_oneof![
         3 => Just(String::new()),
         1 => (value(), body()).prop_map(|(value, body)| format!(" else := {value} {body}")),
@@ -66,7 +67,13 @@ fn rule(name: &'static str) -> impl Strategy<Value = String> {
 fn policy() -> impl Strategy<Value = String> {
     let rules = |name| prop::collection::vec(rule(name), 1..4).prop_map(|rules| rules.concat());
     let default = prop_oneof![Just(""), Just("default r1 := 7\n")];
-    (default, rules("r1"), rules("r2"), 0..3_u8, 0..3_u8).prop_map(|(default, r1, r2, m, n)| {
+    (preamble(), default, rules("r1"), rules("r2"))
+        .prop_map(|(preamble, default, r1, r2)| format!("{preamble}{default}{r1}{r2}"))
+}
+
+/// The package, and the rules that conditions and values refer to.
+pub(super) fn preamble() -> impl Strategy<Value = String> {
+    (0..3_u8, 0..3_u8).prop_map(|(m, n)| {
         format!(
             "package p\n\
              r0 if input.a == {m}\n\
@@ -75,13 +82,12 @@ fn policy() -> impl Strategy<Value = String> {
              o0.k := {n} if input.c\n\
              o0.l := [{n}]\n\
              f(x) := true if x > {n}\n\
-             f(x) := false if x == {m}\n\
-             {default}{r1}{r2}"
+             f(x) := false if x == {m}\n"
         )
     })
 }
 
-fn input() -> impl Strategy<Value = String> {
+pub(super) fn input() -> impl Strategy<Value = String> {
     let field = prop_oneof![
         select(vec!["null", "true", "false"]).prop_map(ToOwned::to_owned),
         (0..4_u8).prop_map(|n| n.to_string()),
