@@ -181,7 +181,7 @@ fn command(home: &Path) -> Command {
 
 /// The program that belongs to these tests. Cargo builds it, or finds that it is up to date: a stale one
 /// would pass in silence. `CMS_BIN` names another.
-fn binary() -> &'static Path {
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(path) = std::env::var_os("CMS_BIN") {

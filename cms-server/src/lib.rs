@@ -11,5 +11,6 @@ pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
+mod worker;
 
 pub use http::{Options, router, standalone};

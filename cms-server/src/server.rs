@@ -10,6 +10,7 @@ use cms_core::audit::AuditSettings;
 use cms_core::audit::sink::{AuditSink, FileSink, FileSync};
 use cms_core::crypto::{KeySeal, Seal};
 use cms_core::ids::{EnvironmentId, ProjectId};
+use cms_core::policies::trial::Trial;
 use cms_core::store::Durability;
 use cms_core::{Cms, CmsBuilder, Error};
 use tokio_util::sync::CancellationToken;
@@ -81,17 +82,18 @@ pub struct OpaPlace {
 }
 
 impl Server {
-    /// Does everything that can fail before the port is bound, and then binds it.
+    /// Does everything that can fail before the port is bound, and then binds it. Policies are tried with
+    /// `trial` before they are written.
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub async fn start(checked: Checked) -> Result<Self, StartError> {
+    pub async fn start(checked: Checked, trial: Arc<dyn Trial>) -> Result<Self, StartError> {
         let tls = checked.tls.as_ref().map(|(certificate, key)| Tls::load(certificate, key));
         let tls = tls.transpose().map_err(StartError::Tls)?;
         let seal: Arc<dyn Seal> = Arc::new(KeySeal::new(checked.seal.clone()));
         let audit = audit_settings(&checked.audit).await.map_err(StartError::Cms)?;
         let builder = existing(&checked.store, seal).await?;
-        let cms = builder.audit(audit).build().await.map_err(StartError::Cms)?;
+        let cms = builder.audit(audit).trial(trial).build().await.map_err(StartError::Cms)?;
         let server = Self::bind(cms, checked.listen, tls, checked.connections, checked.options).await?;
         match checked.opa {
             Some(place) => server.with_opa(place, checked.connections).await,

@@ -8,3 +8,4 @@ mod pair;
 mod planted;
 mod program;
 mod repeats;
+mod worker;

@@ -21,6 +21,7 @@ use crate::ids::ProjectId;
 use crate::keyrings::Keyrings;
 use crate::kit::Kit;
 use crate::policies::artifacts::Artifacts;
+use crate::policies::trial::{InProcess, Trial};
 use crate::projects::{Members, Projects, platform_project};
 use crate::releases::Releases;
 use crate::secrets::Secrets;
@@ -40,6 +41,7 @@ pub struct CmsBuilder {
     audit: AuditSettings,
     issuer: String,
     root: Option<Sensitive<String>>,
+    trial: Arc<dyn Trial>,
 }
 
 impl CmsBuilder {
@@ -51,6 +53,7 @@ impl CmsBuilder {
             audit: AuditSettings::default(),
             issuer: String::from("cms"),
             root: None,
+            trial: Arc::new(InProcess),
         }
     }
 
@@ -79,6 +82,13 @@ impl CmsBuilder {
     #[must_use]
     pub fn root_credential(mut self, text: Sensitive<String>) -> Self {
         self.root = Some(text);
+        self
+    }
+
+    /// Sets where policies are compiled and tested before they are written: by default in this process.
+    #[must_use]
+    pub fn trial(mut self, trial: Arc<dyn Trial>) -> Self {
+        self.trial = trial;
         self
     }
 
@@ -133,20 +143,21 @@ impl CmsBuilder {
         let audit = Audit::open_sealed(db.clone(), self.clock.clone(), self.audit);
         let authorizer = Authorizer::new(db.clone(), audit.clone())?;
         let kit = Kit { db, clock: self.clock, barrier, audit, authorizer };
-        Ok(Parts { auth: Auth::new(kit.clone(), &self.issuer), kit })
+        Ok(Parts { auth: Auth::new(kit.clone(), &self.issuer), kit, trial: self.trial })
     }
 }
 
 struct Parts {
     kit: Kit,
     auth: Auth,
+    trial: Arc<dyn Trial>,
 }
 
 impl Parts {
     async fn start(self) -> Result<Cms> {
-        let Self { kit, auth } = self;
+        let Self { kit, auth, trial } = self;
         let artifacts = Artifacts::new();
-        let writer = Arc::new(Writer::new(kit.clone(), Gate::new(artifacts.clone())));
+        let writer = Arc::new(Writer::new(kit.clone(), Gate::new(artifacts.clone(), trial)));
         let idempotency = Idempotency::new(kit.clone());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let inner = Inner {

@@ -12,15 +12,17 @@ use crate::error::{Error, Place, Result};
 use crate::ids::Name;
 use crate::policies::artifacts::{Artifacts, compile, options};
 use crate::policies::engine::{
-    Data, Diagnostic, Limits, Module, Outcome as TestOutcome, Program, Snapshot, TestReport, check, run_tests,
+    Data, Diagnostic, Limits, Module, Outcome as TestOutcome, Program, Snapshot, TestReport, check,
 };
 use crate::policies::places;
+use crate::policies::trial::{Candidate, Trial, Verdict};
 use crate::store::Scope;
 
 /// Checks documents. Cloning shares what it has compiled.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     artifacts: Artifacts,
+    trial: Arc<dyn Trial>,
 }
 
 /// What the gate has made of a change, to be kept once the change stands.
@@ -31,8 +33,8 @@ pub(crate) enum Passed {
 }
 
 impl Gate {
-    pub(crate) fn new(artifacts: Artifacts) -> Self {
-        Self { artifacts }
+    pub(crate) fn new(artifacts: Artifacts, trial: Arc<dyn Trial>) -> Self {
+        Self { artifacts, trial }
     }
 
     /// Refuses changes that their kind does not accept. Several at once are changes of data.
@@ -76,13 +78,13 @@ impl Gate {
         }
         let mut modules = self.artifacts.modules(scope, set).await?;
         replace(&mut modules, name.as_str(), content);
-        let program = compile(modules.clone(), options(scope)).await?;
         let data = self.artifacts.data(scope, set).await?;
-        Snapshot::new(program.clone(), &data).map_err(|found| refused(&found))?;
-        let report = run(modules, data, options(scope)).await?;
-        if report.failed + report.errored > 0 {
+        let report = self.try_out(scope, modules.clone(), &data).await?;
+        if !report.is_success() {
             return Err(failed_tests(&report));
         }
+        let program = compile(modules, options(scope)).await?;
+        Snapshot::new(program.clone(), &data).map_err(|found| refused(&found))?;
         Ok(program)
     }
 
@@ -113,19 +115,16 @@ impl Gate {
         };
         let mut modules = self.artifacts.modules(scope, &current_set(scope).await?).await?;
         replace(&mut modules, name, Some(&module.text));
-        let options = options(scope);
-        let compiled = tokio::task::spawn_blocking(move || Program::compile(&modules, &options))
-            .await
-            .map_err(Error::internal)?;
-        match compiled {
-            Ok(_) => Ok(PolicyValidation {
+        let candidate = Candidate::untested(modules, scope.project().is_platform());
+        Ok(match self.trial.run(scope.project(), candidate).await? {
+            Verdict::Refused(found) => invalid(&found),
+            Verdict::Compiled | Verdict::Tested(_) => PolicyValidation {
                 ok: true,
                 errors: Vec::new(),
                 package: Some(info.package),
                 rules: info.rules,
-            }),
-            Err(found) => Ok(invalid(&found)),
-        }
+            },
+        })
     }
 
     /// Runs the project's tests with candidates in place.
@@ -135,8 +134,18 @@ impl Gate {
         for (name, text) in &test.documents {
             replace(&mut modules, Name::parse(name)?.as_str(), Some(text));
         }
-        compile(modules.clone(), options(scope)).await?;
-        run(modules, self.artifacts.data(scope, &set).await?, options(scope)).await
+        let data = self.artifacts.data(scope, &set).await?;
+        self.try_out(scope, modules, &data).await
+    }
+
+    /// Compiles policies and runs their tests, where they can do no harm.
+    async fn try_out(&self, scope: &Scope, modules: Vec<Module>, data: &Data) -> Result<TestReport> {
+        let candidate = Candidate::tested(modules, data, scope.project().is_platform());
+        match self.trial.run(scope.project(), candidate).await? {
+            Verdict::Refused(found) => Err(refused(&found)),
+            Verdict::Tested(report) => Ok(report),
+            Verdict::Compiled => Err(Error::internal("the trial ran no tests")),
+        }
     }
 }
 
@@ -147,17 +156,6 @@ fn changed(data: Data, changes: &[Change], limits: &Limits) -> Result<Data, Diag
     written.iter().try_fold(data, |data, change| {
         data.with_document(change.name.as_str(), change.content.as_deref().unwrap_or_default(), limits)
     })
-}
-
-async fn run(
-    modules: Vec<Module>,
-    data: Data,
-    options: crate::policies::engine::Options,
-) -> Result<TestReport> {
-    tokio::task::spawn_blocking(move || run_tests(&modules, &data, &options))
-        .await
-        .map_err(Error::internal)?
-        .map_err(|found| refused(&found))
 }
 
 /// Refuses the package `cms` in documents that are not named so: who may write which is decided by

@@ -7,6 +7,7 @@
 pub(crate) mod artifacts;
 pub mod defaults;
 pub mod engine;
+pub mod trial;
 
 use crate::error::Place;
 

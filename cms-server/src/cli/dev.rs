@@ -18,7 +18,7 @@ use super::app::App;
 use super::failure::Failure;
 use super::output::Format;
 use super::sample;
-use super::serve::{OpaArgs, failed, wrong};
+use super::serve::{OpaArgs, failed, trial, wrong};
 use crate::http::Options;
 use crate::server::{Server, builder};
 use crate::settings::{DEFAULT_LISTEN, LogFormat, OpaSettings};
@@ -168,10 +168,11 @@ async fn open(
                 wrong("this directory was made with another root token").hint("leave `--root-token` out")
             );
         }
-        let cms = builder(&home.store(), seal).await.map_err(failed)?.build().await.map_err(failed)?;
+        let builder = builder(&home.store(), seal).await.map_err(failed)?.trial(trial()?);
+        let cms = builder.build().await.map_err(failed)?;
         return Ok((cms, root, false));
     }
-    let mut builder = builder(&home.store(), seal).await.map_err(failed)?;
+    let mut builder = builder(&home.store(), seal).await.map_err(failed)?.trial(trial()?);
     if let Some(wanted) = wanted {
         builder = builder.root_credential(wanted);
     }

@@ -54,6 +54,8 @@ use app::{App, Globals};
 use failure::Failure;
 use output::{Format, Output};
 
+use crate::worker;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
@@ -102,6 +104,9 @@ enum Command {
     Logout(login::LogoutArgs),
     Member(member::MemberArgs),
     Policy(policy::PolicyArgs),
+    /// Tries policies that a server hands over; not to be called by hand
+    #[command(name = worker::COMMAND, hide = true)]
+    PolicyWorker,
     Project(project::ProjectArgs),
     Release(release::ReleaseArgs),
     Secret(secret::SecretArgs),
@@ -131,6 +136,8 @@ impl Command {
             Self::Logout(args) => login::logout(args, app).await,
             Self::Member(args) => member::run(args, app).await,
             Self::Policy(args) => policy::run(args, app).await,
+            // Done before there is a runtime.
+            Self::PolicyWorker => Ok(()),
             Self::Project(args) => project::run(args, app).await,
             Self::Release(args) => release::run(args, app).await,
             Self::Secret(args) => secret::run(args, app).await,
@@ -181,6 +188,9 @@ pub fn command() -> clap::Command {
 }
 
 fn execute(cli: Cli) -> Result<(), Failure> {
+    if matches!(cli.command, Command::PolicyWorker) {
+        return worker::work().map_err(|error| Failure::error(error.to_string()));
+    }
     let mut builder = match cli.command.serves() {
         true => tokio::runtime::Builder::new_multi_thread(),
         false => tokio::runtime::Builder::new_current_thread(),

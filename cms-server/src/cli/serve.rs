@@ -2,8 +2,10 @@
 //! `cms serve`: runs the server with settings from a file, from variables and from flags.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
+use cms_core::policies::trial::Trial;
 use serde_json::json;
 
 use super::app::App;
@@ -11,6 +13,7 @@ use super::failure::Failure;
 use super::output::Format;
 use crate::server::Server;
 use crate::settings::{Checked, LogFormat, OpaSettings, Settings};
+use crate::worker::Worker;
 use crate::{hardening, settings, telemetry};
 
 /// Run the server
@@ -109,7 +112,7 @@ pub(crate) async fn run(args: ServeArgs, app: &App) -> Result<(), Failure> {
     let checked = args.checked()?;
     telemetry::start(checked.log_format, checked.log_filter.clone()).map_err(failed)?;
     hardening::apply();
-    let server = Server::start(checked).await.map_err(failed)?;
+    let server = Server::start(checked, trial()?).await.map_err(failed)?;
     let (url, opa_url, out) = (server.url(), server.opa_url(), app.out.clone());
     let ready = move || match out.format {
         Format::Json => {
@@ -151,4 +154,12 @@ pub(crate) fn wrong(error: impl std::fmt::Display) -> Failure {
 /// Anything else that went wrong.
 pub(crate) fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::error(error.to_string())
+}
+
+/// Where the server tries policies.
+pub(crate) fn trial() -> Result<Arc<dyn Trial>, Failure> {
+    match Worker::new() {
+        Ok(worker) => Ok(Arc::new(worker)),
+        Err(error) => Err(Failure::error(format!("cannot find the file of this program: {error}"))),
+    }
 }

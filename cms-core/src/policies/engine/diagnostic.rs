@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
 /// The stable codes of [`Diagnostic::code`]. Those that OPA knows bear OPA's names.
 pub mod code {
     /// The text is not Rego.
@@ -27,10 +30,25 @@ pub mod code {
     pub const DATA: &str = "json_parse_error";
     /// A defect of the engine.
     pub const INTERNAL: &str = "rego_internal_error";
+
+    /// All of them.
+    pub(super) const ALL: &[&str] = &[
+        PARSE,
+        COMPILE,
+        UNSAFE_VAR,
+        RECURSION,
+        TYPE,
+        UNSAFE_BUILTIN,
+        RESERVED_PACKAGE,
+        LIMIT,
+        CONFLICT,
+        DATA,
+        INTERNAL,
+    ];
 }
 
 /// One fault of a document, at its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     /// The name of the document.
     pub file: String,
@@ -42,6 +60,25 @@ pub struct Diagnostic {
     pub message: String,
     /// One of the words in [`code`].
     pub code: &'static str,
+}
+
+/// A diagnostic as another process writes it.
+#[derive(Deserialize)]
+struct Written {
+    file: String,
+    line: u32,
+    column: u32,
+    message: String,
+    code: String,
+}
+
+impl<'de> Deserialize<'de> for Diagnostic {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Written { file, line, column, message, code } = Written::deserialize(deserializer)?;
+        let known = code::ALL.iter().find(|known| **known == code);
+        let unknown = || D::Error::custom(format!("`{code}` is no code of a diagnostic"));
+        Ok(Self { file, line, column, message, code: known.ok_or_else(unknown)? })
+    }
 }
 
 impl Diagnostic {

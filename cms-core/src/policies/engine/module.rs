@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::compile;
 use super::diagnostic::{Diagnostic, code};
 use super::limits::Limits;
@@ -10,7 +12,7 @@ use super::outline::Outline;
 use super::source;
 
 /// A policy: the name of its document and its Rego text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Module {
     /// The document's name, such as `rag/authz`.
     pub name: String,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use regorus::utils::limits::monotonic_now;
 use regorus::{Engine, Value};
+use serde::{Deserialize, Serialize};
 
 use super::compile;
 use super::data::Data;
@@ -24,7 +25,7 @@ use super::program::Program;
 use super::stack::guarded;
 
 /// The outcome of a run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestReport {
     /// How many tests held.
     pub passed: usize,
@@ -48,7 +49,7 @@ impl TestReport {
 }
 
 /// One test.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestResult {
     /// The package, such as `rag.authz_test`.
     pub package: String,
@@ -67,7 +68,7 @@ pub struct TestResult {
 }
 
 /// What came of a test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It holds.
     Passed,
@@ -80,7 +81,7 @@ pub enum Outcome {
 }
 
 /// The lines of each policy that ran, and those that did not.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Coverage {
     /// The share of lines that ran, from 0 to 100.
     pub percent: f64,
@@ -89,7 +90,7 @@ pub struct Coverage {
 }
 
 /// The lines of one policy.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FileCoverage {
     /// The lines that ran.
     pub covered: BTreeSet<u32>,
