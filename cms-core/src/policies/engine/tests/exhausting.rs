@@ -32,6 +32,118 @@ const HOSTILE: &[&str] = &[
     "a := json.patch({}, [p | some i in numbers.range(1, 5000); p := {\"op\": \"add\", \"path\": \"/a\", \"value\": i}])",
 ];
 
+/// Calls that would take too much, with the function and the limit that their errors name.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("numbers.range(1, 1000000000)", "numbers.range", "bytes"),
+    ("numbers.range_step(1, 1000000000, 2)", "numbers.range_step", "bytes"),
+    ("sprintf(\"%999999d\", [1])", "sprintf", "characters of a field"),
+    ("sprintf(\"%*d\", [99999999, 1])", "sprintf", "characters of a field"),
+    ("sprintf(\"%.999999f\", [1.5])", "sprintf", "characters of a field"),
+    ("net.cidr_expand(\"0.0.0.0/0\")", "net.cidr_expand", "bytes"),
+    ("net.cidr_contains_matches(nets, nets)", "net.cidr_contains_matches", "comparisons"),
+    ("concat(text, [text, text, text, text])", "", ""),
+    ("replace(text, \"x\", text)", "replace", "bytes"),
+    ("strings.replace_n({\"x\": text}, text)", "strings.replace_n", "bytes"),
+    ("regex.replace(text, \"x\", text)", "regex.replace", "bytes"),
+    ("to_number(\"1e1000000000\")", "to_number", "digits of a number"),
+    ("units.parse_bytes(\"1e1000000000GB\")", "units.parse_bytes", "digits of a number"),
+    ("bits.lsh(1, 1000000000000)", "bits.lsh", "bits of a number"),
+    ("product(numbers.range(1000000, 1100000))", "product", "digits of a number"),
+    ("graph.reachable_paths(graph, [1])", "graph.reachable_paths", "steps through the graph"),
+    ("json.patch({}, patches)", "json.patch", "operations of one patch"),
+    ("regex.globs_match(text, text)", "regex.globs_match", "comparisons"),
+    (
+        "strings.render_template(\"{{range .a}}{{range $.a}}{{range $.a}}x{{end}}{{end}}{{end}}\", {\"a\": list})",
+        "strings.render_template",
+        "steps of a template",
+    ),
+    ("strings.render_template(loops, {\"a\": 1})", "strings.render_template", "blocks within each other"),
+    (
+        "strings.render_template(\"{{printf \\\"%9999999d\\\" 1}}\", {})",
+        "strings.render_template",
+        "characters of a field",
+    ),
+    (
+        "crypto.x509.parse_certificates(concat(\"\", [text | some i in numbers.range(1, 30)]))",
+        "crypto.x509.parse_certificates",
+        "bytes of certificates",
+    ),
+    (
+        "crypto.x509.parse_certificate_request(huge)",
+        "crypto.x509.parse_certificate_request",
+        "bytes of certificates",
+    ),
+    ("crypto.x509.parse_rsa_private_key(huge)", "crypto.x509.parse_rsa_private_key", "bytes of certificates"),
+    ("crypto.parse_private_keys(huge)", "crypto.parse_private_keys", "bytes of certificates"),
+];
+
+/// What the calls refer to.
+const LARGE: &str = "text := concat(\"\", [\"x\" | some i in numbers.range(1, 50000)])
+huge := concat(\"\", [text | some i in numbers.range(1, 30)])
+list := numbers.range(1, 1000)
+nets := [net | some i in numbers.range(1, 2000); net := sprintf(\"10.%d.%d.0/24\", [i % 256, i % 100])]
+graph := {x: y | some x in numbers.range(1, 60); y := [x + 1, x + 2]}
+patches := [p | some i in numbers.range(1, 5000); p := {\"op\": \"add\", \"path\": \"/a\", \"value\": i}]
+loops := concat(\"\", [\"{{if .a}}\" | some i in numbers.range(1, 100)])
+";
+
+#[test]
+fn a_call_that_would_take_too_much_names_the_function_and_the_limit() {
+    for (call, function, limit) in REFUSED {
+        let snapshot = snapshot(&format!("package p\n{LARGE}a := {call}"), &[]);
+        let path = QueryPath::parse("p/a").unwrap();
+        let told = match snapshot.evaluate(&path, &Input::NONE).and_then(|answer| answer.to_json(1 << 20)) {
+            Ok(answer) => format!("{} bytes", answer.map_or(0, |json| json.len())),
+            Err(error) => error.to_string(),
+        };
+        assert!(told.contains(function) && told.contains(limit), "{call}: {told}");
+    }
+}
+
+/// Calls with large arguments that have to answer, and soon: within the time of a decision.
+const ENDURED: &[&str] = &[
+    "is_string(concat(text, [\"\", \"\"]))",
+    "regex.match(\"(x+x+)+y\", text)",
+    "regex.is_valid(\"((((((((((x{9}){9}){9}){9}){9}){9}){9}){9}){9}){9})\")",
+    "glob.match(\"{*,*x,*xx}*{*,*x}*y\", [], text)",
+    "io.jwt.decode(huge)",
+    "io.jwt.decode(concat(\".\", [huge, huge, huge]))",
+    "io.jwt.decode_verify(concat(\".\", [huge, huge, huge]), {\"secret\": \"x\"})",
+    "io.jwt.verify_rs256(concat(\".\", [text, text, text]), huge)",
+    "semver.compare(\"1.0.0-01\", \"1.0.0-1\")",
+    "semver.is_valid(huge)",
+    "time.parse_duration_ns(huge)",
+    "time.parse_duration_ns(\"99999999999999999999y\")",
+    "time.add_date(0, 9223372036854775807, 9223372036854775807, 9223372036854775807)",
+    "time.format([0, \"UTC\", text])",
+    "numbers.range_step(0, 1, 0)",
+    "numbers.range_step(0, 1, -5)",
+    "strings.split_n(text, \"\", -9223372036854775807)",
+    "strings.render_template(text, {})",
+    "strings.render_template(\"{{.a.b.c.d}}\", {\"a\": 1})",
+    "sprintf(text, [])",
+    "sprintf(\"%[999999999999999999999]d %[0]d %[-1]d %[\", [1])",
+    "sprintf(\"%\", [1])",
+    "crypto.parse_private_keys(\"-----BEGIN PRIVATE KEY-----\")",
+    "crypto.x509.parse_keypair(text, text)",
+    "net.cidr_merge(nets)",
+    "1e308 * 1e308",
+    "1e-308 * 1e-308 + 1e308",
+    "indexof(text, \"y\")",
+    "units.parse(text)",
+    "yaml.unmarshal(\"a: &a [1]\\nb: [*a, *a]\")",
+];
+
+#[test]
+fn hostile_arguments_end_neither_the_process_nor_the_time() {
+    for call in ENDURED {
+        let snapshot = snapshot(&format!("package p\n{LARGE}a := {call}"), &[]);
+        let told = ask(&snapshot, "p/a", "{}");
+        assert_ne!(told, "policy_engine_failure", "{call}");
+        assert_ne!(told, "policy_time_limit", "{call}");
+    }
+}
+
 #[test]
 fn hostile_policies_end_in_errors() {
     for rules in HOSTILE {

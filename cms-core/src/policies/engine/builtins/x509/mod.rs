@@ -19,7 +19,7 @@ pub(super) use self::chain::{parse_and_verify_certificates, parse_and_verify_cer
 pub(super) use self::private::{parse_keypair, parse_private_keys, parse_rsa_private_key};
 pub(super) use self::request::parse_certificate_request;
 
-/// Certificates of one call, and bytes of all of them.
+/// Certificates of one call, and bytes of a text.
 const CERTIFICATES: usize = 1_000;
 const BYTES: usize = 1 << 20;
 
@@ -32,7 +32,6 @@ pub(super) fn parse_certificates(arguments: &[Value]) -> Outcome {
 
 /// The DER of each certificate in a text: PEM, base64 of PEM, or base64 of DER.
 fn certificates(text: &str) -> Result<Vec<Vec<u8>>, Failure> {
-    meter::at_most(BYTES, text.len(), "bytes of certificates")?;
     let blocks = match content(text)? {
         Content::Pem(blocks) => blocks,
         Content::Der(der) => return split(&der),
@@ -68,6 +67,7 @@ enum Content {
 
 /// What a text holds: PEM, or base64 of PEM or of DER.
 fn content(text: &str) -> Result<Content, Failure> {
+    meter::at_most(BYTES, text.len(), "bytes of certificates")?;
     if text.contains("-----BEGIN") {
         return pem(text.as_bytes()).map(Content::Pem);
     }

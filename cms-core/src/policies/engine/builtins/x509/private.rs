@@ -39,7 +39,10 @@ pub(in super::super) fn parse_private_keys(arguments: &[Value]) -> Outcome {
     if text.is_empty() {
         return Ok(Value::Null);
     }
-    let keys = keys(text).unwrap_or_default();
+    let keys = match keys(text) {
+        Err(limit @ Failure::Limit(_)) => return Err(limit),
+        other => other.unwrap_or_default(),
+    };
     Ok(array_of(keys.iter().map(Key::fields).collect::<Result<Vec<_>, _>>()?.into_iter()))
 }
 
