@@ -6,44 +6,19 @@ gets the files: the hashes that OPA's loader would compute are computed here, as
 """
 
 import base64
-import ctypes
 import gzip
 import hashlib
 import io
 import json
-import os
-import sys
 import tarfile
 
+from opa_engine import Engine
 from reporting import DECIDER, OPA_URL, ROOT, URL, WRITER, fetch, run
 
 BUNDLE = f"{URL}/api/v1/projects/clients/environments/default/bundle.tar.gz"
 KEYS = f"{URL}/api/v1/projects/clients/bundle-keys"
 POLICY = "package signed\n\nallow if input.level >= data.levels[input.area].least\n"
 LEVELS = '{ "docs": {"least": 2.50, "note": "\u2028<&>"}, "build": {"least": 1e1} }'
-
-
-class Engine:
-    def __init__(self):
-        self.library = ctypes.CDLL(os.environ["OPA_LIBRARY"])
-        self.library.OpaNew.restype = ctypes.c_uint64
-        for name in ["OpaAddPolicy", "OpaAddData", "OpaEvalQuery", "OpaEvalDocument"]:
-            getattr(self.library, name).restype = ctypes.c_void_p
-        self.library.OpaFreeString.argtypes = [ctypes.c_void_p]
-        self.handle = ctypes.c_uint64(self.library.OpaNew())
-
-    def call(self, name, *texts):
-        numbers = [0, 0] if name.startswith("OpaEval") else []
-        answer = getattr(self.library, name)(self.handle, *[text.encode() for text in texts], *numbers)
-        text = ctypes.string_at(answer)
-        self.library.OpaFreeString(answer)
-        envelope = json.loads(text)
-        assert not envelope.get("error"), envelope
-        return envelope.get("result")
-
-    def value(self, path, given):
-        rows = self.call("OpaEvalDocument", path, json.dumps(given))
-        return rows[0]["expressions"][0]["value"] if rows else None
 
 
 def files():
@@ -135,6 +110,4 @@ def rotates():
     verifies()
 
 
-if not os.environ.get("OPA_LIBRARY"):
-    sys.exit("OPA_LIBRARY names no library")
 run("OPA's engine", [prepare, verifies, covers, decides, rotates])

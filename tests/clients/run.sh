@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 # Lets unmodified clients of OPA use a server of ours: PyPI's opa-python-client, npm's
-# @open-policy-agent/opa, OPAL, a request of APISIX's plugin, and OPA's own engine with a signed bundle.
+# @open-policy-agent/opa, OPAL, a request of APISIX's plugin, and OPA's own engine with a signed bundle and with random
+# policies.
 # Prints one line for each result, `ok …`, `not ok …` or `skip …`; `bash tests/run clients` counts them.
 # Installs what it needs below the target directory, from PyPI and npm.
 set -euo pipefail
@@ -61,6 +62,7 @@ part "opa-python-client" opa_client "$place/venv-opa/bin/python" tests/clients/o
 part "npm @open-policy-agent/opa" npm_client node "$place/opa_npm.mjs"
 part "APISIX" nothing python3 tests/clients/apisix.py
 part "OPA's engine" opa_engine python3 tests/clients/bundle.py
+part "OPA's engine, random policies" opa_engine python3 tests/clients/differential.py
 part "OPAL" opal_client "$place/venv-opal/bin/python" tests/clients/opal.py
 if ! kill -0 "$server" 2> /dev/null; then
     echo "the server died:" >&2

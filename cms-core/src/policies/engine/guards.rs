@@ -186,6 +186,10 @@ fn number_of(name: &str) -> u16 {
 fn guard_arithmetic(program: &mut Program) -> Result<(), Unfit> {
     for pc in 0..program.instructions.len() {
         let (function, dest, left, right) = match program.instructions.get(pc).copied() {
+            // A membership in what is undefined would be false.
+            Some(Instruction::Contains { dest, collection, value }) => {
+                ("internal.member_2", dest, value, collection)
+            }
             Some(Instruction::Add { dest, left, right }) => ("plus", dest, left, right),
             Some(Instruction::Sub { dest, left, right }) => ("minus", dest, left, right),
             Some(Instruction::Mul { dest, left, right }) => ("mul", dest, left, right),

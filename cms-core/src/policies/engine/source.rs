@@ -9,6 +9,7 @@ use super::diagnostic::{Diagnostic, code};
 use super::lexer::{Kind, Lexer, Token};
 use super::limits::Limits;
 use super::outline::{self, Outline, reference, starts_statement};
+use super::tokens::{before, is_sign};
 
 /// Bounds a text and lists what it contains.
 ///
@@ -24,6 +25,7 @@ pub(super) fn scan(file: &str, text: &str, limits: &Limits) -> Result<Outline, V
     let mut found = Vec::new();
     found.extend(too_deep(file, &tokens, limits));
     found.extend(refused_calls(file, &tokens));
+    found.extend(misplaced_sign(file, &tokens));
     if found.is_empty() { Ok(outline::read(&tokens)) } else { Err(found) }
 }
 
@@ -79,6 +81,16 @@ fn adds_depth(previous: Option<&Token<'_>>, token: &Token<'_>) -> bool {
 
 fn ends_term(token: &Token<'_>) -> bool {
     matches!(token.kind, Kind::Name | Kind::Text | Kind::Close)
+}
+
+/// Finds the first minus that stands before something other than a number or a second operand.
+fn misplaced_sign(file: &str, tokens: &[Token<'_>]) -> Option<Diagnostic> {
+    let (_, sign) = tokens.iter().enumerate().find(|(index, token)| {
+        let next = tokens.get(index + 1);
+        is_sign(before(tokens, *index), token) && next.is_none_or(|next| next.kind != Kind::Number)
+    })?;
+    let message = "a minus stands before a number or between two terms; write `0 - x`";
+    Some(Diagnostic::new(file, sign.place, code::PARSE, message))
 }
 
 /// Finds the calls of functions that are refused, and the places that replace them with `with`.

@@ -13,17 +13,70 @@ pub(super) fn replaced(tokens: &[Token<'_>], outline: &Outline) -> BTreeMap<usiz
     let ends = starts.iter().skip(1).copied().chain([tokens.len()]);
     for (start, end) in starts.iter().zip(ends) {
         // The name of the rule itself stands first.
-        shadowed(tokens.get(start + 1..end).unwrap_or_default(), outline, &mut replaced);
+        let is_default = tokens.get(*start).is_some_and(|first| first.is("default"));
+        let body = tokens.get(start + 1 + usize::from(is_default)..end);
+        shadowed(body.unwrap_or_default(), outline, &mut replaced);
+    }
+    for (index, _) in tokens.iter().enumerate().filter(|(_, token)| token.kind == Kind::Open) {
+        let inner = tokens.get(index..).and_then(comprehension);
+        shadowed(inner.unwrap_or_default(), outline, &mut replaced);
     }
     for (index, token) in tokens.iter().enumerate() {
+        if token.is(":=") && !starts.contains(&index.saturating_sub(1)) {
+            assignment(tokens, index, &mut replaced);
+        }
         let rest = tokens.get(index..).unwrap_or_default();
         match token.kind {
             Kind::Name if token.is("walk") => walk(rest, &mut replaced),
-            Kind::Open => shadowed(comprehension(rest).unwrap_or_default(), outline, &mut replaced),
+            Kind::Operator if is_sign(before(tokens, index), token) => sign(rest, &mut replaced),
             _ => {}
         }
     }
     replaced
+}
+
+/// `x := undefined` holds for the register machine, and would let a body succeed. So it becomes
+/// `some x; x = undefined`, which does not.
+fn assignment(tokens: &[Token<'_>], index: usize, replaced: &mut BTreeMap<usize, String>) {
+    let Some((at, name)) = index.checked_sub(1).and_then(|at| Some((at, tokens.get(at)?))) else { return };
+    let follows = |word: &str| before(tokens, at).is_some_and(|before| before.is(word));
+    let begins = name.leads || ["{", ";", "|", "if"].into_iter().any(follows);
+    let is_own = !["else", "input", "data"].into_iter().any(|word| name.is(word));
+    if name.kind != Kind::Name || name.is_field || !begins || !is_own {
+        return;
+    }
+    let own = replaced.get(&name.start).cloned().unwrap_or_else(|| name.text.to_owned());
+    // Without braces, a body has room for one statement, and no other scope around it.
+    let declared = if own == "_" || follows("if") { own } else { format!("some {own}; {own}") };
+    replaced.insert(name.start, declared);
+    replaced.extend(tokens.get(index).map(|operator| (operator.start, "=".to_owned())));
+}
+
+/// The token before another one.
+pub(super) fn before<'t, 'a>(tokens: &'t [Token<'a>], index: usize) -> Option<&'t Token<'a>> {
+    index.checked_sub(1).and_then(|at| tokens.get(at))
+}
+
+/// Whether a token is the sign of a number, not the operator between two.
+pub(super) fn is_sign(previous: Option<&Token<'_>>, token: &Token<'_>) -> bool {
+    const WORDS: &[&str] = &["if", "in", "not", "as", "with", "else", "contains", "some", "every"];
+    let ends_term = |previous: &Token<'_>| match previous.kind {
+        Kind::Text | Kind::Number | Kind::Close | Kind::Other => true,
+        Kind::Name => previous.is_field || !WORDS.contains(&previous.text),
+        _ => false,
+    };
+    token.is("-") && !previous.is_some_and(ends_term)
+}
+
+/// A sign may stand apart from its number, which the compiler takes for a calculation.
+fn sign(tokens: &[Token<'_>], replaced: &mut BTreeMap<usize, String>) {
+    if let [sign, number, ..] = tokens
+        && number.kind == Kind::Number
+        && !number.touches
+    {
+        replaced.insert(sign.start, String::new());
+        replaced.insert(number.start, format!("-{}", number.text));
+    }
 }
 
 /// `walk(x)` is a relation to OPA, and an array of pairs to the library: so it becomes `walk(x)[_]`, and
@@ -46,11 +99,14 @@ fn walk(tokens: &[Token<'_>], replaced: &mut BTreeMap<usize, String>) {
     }
 }
 
-/// A variable that `some` declares may have the name of a rule, and the library takes it for the rule where
+/// A variable that `some` or `:=` declares may have the name of a rule, and the library takes it for that where
 /// it stands before its declaration. So it gets another name in its scope, a rule or a comprehension.
 fn shadowed(scope: &[Token<'_>], outline: &Outline, replaced: &mut BTreeMap<usize, String>) {
     let names = declared(scope);
-    let is_rule = |name: &str| outline.heads.iter().any(|head| head.path == [name]);
+    let is_rule = |name: &str| {
+        outline.heads.iter().any(|head| head.path == [name])
+            || outline.imports.iter().any(|(alias, _)| alias == name)
+    };
     for token in scope.iter().filter(|token| token.kind == Kind::Name && !token.is_field) {
         if names.contains(&token.text) && is_rule(token.text) {
             replaced.insert(token.start, format!("{}{LOCAL}", token.text));
@@ -58,7 +114,7 @@ fn shadowed(scope: &[Token<'_>], outline: &Outline, replaced: &mut BTreeMap<usiz
     }
 }
 
-/// The names that `some` declares in a scope, but for those in scopes within it.
+/// The names that a scope declares, but for those in scopes within it.
 fn declared<'a>(scope: &[Token<'a>]) -> Vec<&'a str> {
     let mut names = Vec::new();
     let mut declares = false;
@@ -70,6 +126,12 @@ fn declared<'a>(scope: &[Token<'a>]) -> Vec<&'a str> {
             Kind::Name if token.is("some") => declares = true,
             Kind::Name if token.is("in") || token.leads => declares = false,
             Kind::Name if declares && !token.is_field => names.push(token.text),
+            Kind::Operator if token.is(":=") => {
+                declares = false;
+                names.extend(
+                    before(scope, index).filter(|name| name.kind == Kind::Name).map(|name| name.text),
+                );
+            }
             Kind::Operator if !token.is(":") => declares = false,
             Kind::Separator if token.is(";") => declares = false,
             _ => {}

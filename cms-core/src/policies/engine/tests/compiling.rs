@@ -33,10 +33,33 @@ fn functions_that_reach_outside_are_refused_by_name_and_place() {
         let found = fault(&format!("package p\n\nx := y if {{\n  y := {name}({{}})\n}}"));
         assert!(found.starts_with(&format!("4:8 rego_unsafe_builtin `{name}` reaches outside")), "{found}");
     }
+    let found = fault("package p\nx := rego.parse_module(\"a\", \"package a\")");
+    assert!(
+        found.starts_with("2:6 rego_unsafe_builtin the policy engine has no `rego.parse_module`"),
+        "{found}"
+    );
     let mocked = "package p\ntest_x if { y with http.send as 1 }\ny := 1";
     assert!(fault(mocked).starts_with("2:20 rego_unsafe_builtin"));
     assert!(compile(&[("p", "package p\n# http.send(1)\nx := \"http.send(1)\"")]).is_ok());
     assert!(compile(&[("p", "package p\nx := input.http.send")]).is_ok());
+}
+
+#[test]
+fn what_is_undefined_cannot_be_assigned() {
+    for body in ["v := input.x", "_ := input.x", "[v] := input.x", "w := 1; v := input.x; w == 1"] {
+        let text = format!("package p\ndefault allow := false\nallow if {{ {body} }}");
+        assert_eq!(answer(&text, "p/allow", "{}"), "false", "{body}");
+        assert!(program(&text).interpreted().next().is_none(), "{body}");
+    }
+}
+
+#[test]
+fn a_minus_stands_before_a_number_or_between_terms() {
+    assert_eq!(
+        fault("package p\nx := -input.a"),
+        "2:6 rego_parse_error a minus stands before a number or between two terms; write `0 - x`"
+    );
+    assert_eq!(answer("package p\nx := [- 1 + 3, 2 * - 1, 3 -1, (4\n- 3)]", "p/x", "{}"), "[2,-2,2,1]");
 }
 
 #[test]
