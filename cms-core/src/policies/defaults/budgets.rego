@@ -30,6 +30,8 @@ default user := {}
 
 user := data.rag.limits.users[input.user.id]
 
+usage(metric) := object.get(input, ["usage", metric], null)
+
 cost(metric) := object.get(input, ["cost", metric], 0)
 
 # What a number of requests or tokens may be.
@@ -41,8 +43,8 @@ countable(value) if {
 remaining[metric] := left if {
 	some metric, limit in limits
 	countable(limit)
-	countable(input.usage[metric])
-	left := max({0, limit - input.usage[metric]})
+	countable(usage(metric))
+	left := max({0, limit - usage(metric)})
 }
 
 reasons contains "there are no limits to hold the request against" if count(limits) == 0
@@ -54,7 +56,7 @@ reasons contains sprintf("the limit of `%v` is not a number", [metric]) if {
 
 reasons contains sprintf("the usage of `%v` is missing, or not a number", [metric]) if {
 	some metric, _ in limits
-	not countable(input.usage[metric])
+	not countable(usage(metric))
 }
 
 reasons contains sprintf("the cost in `%v` is not a number", [metric]) if {
@@ -64,8 +66,8 @@ reasons contains sprintf("the cost in `%v` is not a number", [metric]) if {
 
 reasons contains sprintf("`%v` would be %v, and at most %v are allowed", [metric, sum, limit]) if {
 	some metric, limit in limits
-	countable(input.usage[metric])
+	countable(usage(metric))
 	countable(cost(metric))
-	sum := input.usage[metric] + cost(metric)
+	sum := usage(metric) + cost(metric)
 	sum > limit
 }

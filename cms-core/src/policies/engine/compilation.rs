@@ -236,6 +236,7 @@ impl<'a> Compilation<'a> {
         let joining = documents::build(&mut program, &self.paths).map_err(|_: Unfit| Failure::Unsupported)?;
         let depth = bytecode::inspect(&program, self.limits.call_depth)
             .map_err(|flaw| self.failure(flaw, &fallback))?;
+        guards::guard_entries(&mut program).map_err(|_: Unfit| Failure::Unsupported)?;
         let conflicts = conflicts::detect(&mut program, &joining).map_err(|_: Unfit| Failure::Unsupported)?;
         guards::guard(&mut program).map_err(|_: Unfit| Failure::Unsupported)?;
         // A rule with several definitions has become two.

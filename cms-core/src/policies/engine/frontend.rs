@@ -6,18 +6,21 @@
 //! - A template `$"a {x}"` becomes the call of a function that joins its parts.
 //! - A function of ours, which the compiler does not know, becomes the call of a [stub](stubs).
 //! - `rego.metadata.rule()` and `chain()` become what the annotations say.
+//! - Before a negation stands what has to be defined for it; see [`Negation`].
 //! - `walk(x, pair)` becomes `walk(x)[_] = pair`; see [`tokens`].
 //! - `with f as …`, where `f` is a rule of the same package, becomes `with data.….f as …`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::builtins;
 use super::lexer::{Kind, Lexer, Token};
 use super::metadata::Annotations;
+use super::negations::Negation;
 use super::outline::{Outline, reference};
 use super::path::reference_of;
 use super::stubs;
-use super::tokens;
+use super::tokens::{self, before};
 
 /// A text as the compiler reads it.
 #[derive(Debug, Default)]
@@ -57,7 +60,7 @@ pub(super) fn translate(text: &str, outline: &Outline, annotations: &Annotations
         outline,
         annotations,
         replaced: tokens::replaced(&tokens, outline),
-        edits: Vec::new(),
+        closings: Vec::new(),
         functions: BTreeSet::new(),
     };
     rewriting.run(text)
@@ -76,24 +79,36 @@ struct Rewriting<'a> {
     annotations: &'a Annotations,
     /// What becomes of single tokens, by where they begin.
     replaced: BTreeMap<usize, String>,
-    /// In the order of the text, without overlaps.
-    edits: Vec<Edit>,
+    /// The braces that close bodies which had none.
+    closings: Vec<Edit>,
     functions: BTreeSet<String>,
 }
 
 impl Rewriting<'_> {
     fn run(mut self, text: &str) -> Translation {
+        let mut edits = self.edits(0..self.tokens.len());
+        edits.append(&mut self.closings);
+        edits.sort_by_key(|edit| (edit.start, edit.end));
+        apply(text, edits, self.functions)
+    }
+
+    /// What becomes of some tokens.
+    fn edits(&mut self, range: Range<usize>) -> Vec<Edit> {
+        let mut edits = Vec::new();
         let mut imports = false;
         let mut done = 0;
-        for (index, token) in self.tokens.iter().enumerate() {
+        for index in range {
+            let Some(token) = self.tokens.get(index) else { break };
             if token.leads {
                 imports = token.is("import") || token.is("package");
             }
             if token.start < done {
                 continue;
             }
-            let edit = if let Some(text) = self.replaced.remove(&token.start) {
-                Some(Edit { start: token.start, end: token.end(), text })
+            let edit = if let Some(text) = self.replaced.get(&token.start) {
+                Some(Edit { start: token.start, end: token.end(), text: text.clone() })
+            } else if token.is("not") {
+                self.negation(index)
             } else if token.kind == Kind::Name && !token.is_field && !imports {
                 self.name(index)
             } else {
@@ -101,10 +116,65 @@ impl Rewriting<'_> {
             };
             if let Some(edit) = edit {
                 done = edit.end;
-                self.edits.push(edit);
+                edits.push(edit);
             }
         }
-        apply(text, self.edits, self.functions)
+        edits
+    }
+
+    /// Puts before a negation what has to be defined for it to hold.
+    fn negation(&mut self, index: usize) -> Option<Edit> {
+        let negation = Negation::read(self.tokens, index);
+        let modifiers = self.rendered(negation.modifiers.clone());
+        let mut demands = String::new();
+        for (number, range) in negation.operands.into_iter().enumerate() {
+            let operand = self.rendered(range.clone());
+            // A text of several lines would move all that follows.
+            if operand.contains('\n') || modifiers.contains('\n') {
+                continue;
+            }
+            let tokens = self.tokens.get(range).unwrap_or_default();
+            if tokens.iter().any(|token| token.is("|")) {
+                // The machine loses its way in a comprehension within a negation.
+                let name = format!("__cms_{index}_{number}");
+                demands.push_str(&format!("some {name}; {name} = {operand}{modifiers}; "));
+                self.replaced.extend(tokens.iter().map(|token| (token.start, String::new())));
+                self.replaced.extend(tokens.first().map(|token| (token.start, name)));
+            } else {
+                demands.push_str(&format!("_ = {operand}{modifiers}; "));
+            }
+        }
+        let token = self.tokens.get(index).filter(|_| !demands.is_empty())?;
+        let has_braces = !before(self.tokens, index).is_some_and(|before| before.is("if"));
+        if !has_braces {
+            let last = before(self.tokens, negation.modifiers.end)?;
+            self.closings.push(Edit { start: last.end(), end: last.end(), text: " }".to_owned() });
+        }
+        let text = format!("{}{demands}not", if has_braces { "" } else { "{ " });
+        Some(Edit { start: token.start, end: token.end(), text })
+    }
+
+    /// Some tokens as the compiler reads them, without comments.
+    fn rendered(&mut self, range: Range<usize>) -> String {
+        let mut edits = self.edits(range.clone()).into_iter().peekable();
+        let mut text = String::new();
+        let mut done = 0;
+        for token in self.tokens.get(range).unwrap_or_default() {
+            if token.start < done {
+                continue;
+            }
+            if !token.touches {
+                text.push(' ');
+            }
+            match edits.next_if(|edit| edit.start == token.start) {
+                Some(edit) => {
+                    text.push_str(&edit.text);
+                    done = edit.end;
+                }
+                None => text.push_str(token.text),
+            }
+        }
+        text
     }
 
     /// Rewrites what begins with a name.

@@ -8,7 +8,7 @@
 
 use std::sync::LazyLock;
 
-use regorus::rvm::instructions::BuiltinCallParams;
+use regorus::rvm::instructions::{BuiltinCallParams, GuardMode};
 use regorus::rvm::program::BuiltinInfo;
 use regorus::rvm::{Instruction, Program};
 use regorus::{Engine, LimitError, Value};
@@ -16,7 +16,7 @@ use regorus::{Engine, LimitError, Value};
 use super::builtins::{self, Ending, Failure};
 use super::costs::{self, Check};
 use super::meter;
-use super::relocate::Unfit;
+use super::relocate::{self, Unfit};
 use super::stubs;
 
 /// A program that only serves to hold the original functions.
@@ -178,6 +178,17 @@ pub(super) fn arity(name: &str) -> Option<u8> {
 fn number_of(name: &str) -> u16 {
     let found = GUARDED.iter().position(|guarded| *guarded == name);
     found.and_then(|index| u16::try_from(index).ok()).unwrap_or(u16::MAX)
+}
+
+/// A partial object takes an entry whose key or value is undefined. So both have to be defined.
+pub(super) fn guard_entries(program: &mut Program) -> Result<(), Unfit> {
+    let defined = |register| Instruction::Guard { register, mode: GuardMode::NotUndefined };
+    let guards = program.instructions.iter().enumerate().filter_map(|(pc, instruction)| match instruction {
+        Instruction::ObjectSet { key, value, .. } => Some((pc, vec![defined(*key), defined(*value)])),
+        _ => None,
+    });
+    let guards = guards.collect();
+    relocate::insert(program, guards)
 }
 
 /// Multiplication is an instruction, and squaring a number again and again would take all time there

@@ -45,6 +45,7 @@ mod lookup;
 mod metadata;
 mod meter;
 mod module;
+mod negations;
 mod outline;
 mod path;
 mod places;

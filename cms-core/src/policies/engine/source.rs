@@ -25,7 +25,9 @@ pub(super) fn scan(file: &str, text: &str, limits: &Limits) -> Result<Outline, V
     let mut found = Vec::new();
     found.extend(too_deep(file, &tokens, limits));
     found.extend(refused_calls(file, &tokens));
-    found.extend(misplaced_sign(file, &tokens));
+    if found.is_empty() {
+        found.extend(misplaced_sign(file, &tokens));
+    }
     if found.is_empty() { Ok(outline::read(&tokens)) } else { Err(found) }
 }
 

@@ -17,9 +17,11 @@ pub(super) fn replaced(tokens: &[Token<'_>], outline: &Outline) -> BTreeMap<usiz
         let body = tokens.get(start + 1 + usize::from(is_default)..end);
         shadowed(body.unwrap_or_default(), outline, &mut replaced);
     }
-    for (index, _) in tokens.iter().enumerate().filter(|(_, token)| token.kind == Kind::Open) {
-        let inner = tokens.get(index..).and_then(comprehension);
-        shadowed(inner.unwrap_or_default(), outline, &mut replaced);
+    for index in 0..tokens.len() {
+        if let Some((inner, bar)) = comprehension(tokens, index) {
+            shadowed(inner, outline, &mut replaced);
+            looped(bar, inner, &mut replaced);
+        }
     }
     for (index, token) in tokens.iter().enumerate() {
         if token.is(":=") && !starts.contains(&index.saturating_sub(1)) {
@@ -120,9 +122,8 @@ fn declared<'a>(scope: &[Token<'a>]) -> Vec<&'a str> {
     let mut declares = false;
     let mut index = 0;
     while let Some(token) = scope.get(index) {
-        let rest = scope.get(index..).unwrap_or_default();
         match token.kind {
-            Kind::Open => index += comprehension(rest).map_or(0, |inner| inner.len()),
+            Kind::Open => index += comprehension(scope, index).map_or(0, |(inner, _)| inner.len()),
             Kind::Name if token.is("some") => declares = true,
             Kind::Name if token.is("in") || token.leads => declares = false,
             Kind::Name if declares && !token.is_field => names.push(token.text),
@@ -141,11 +142,38 @@ fn declared<'a>(scope: &[Token<'a>]) -> Vec<&'a str> {
     names
 }
 
-/// What is within the bracket that `tokens` begin with, if that is a comprehension.
-fn comprehension<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<&'t [Token<'a>]> {
-    tokens.first().filter(|open| open.is("[") || open.is("{"))?;
-    top_level(tokens).find(|token| token.is("|"))?;
-    tokens.get(1..bracket_end(tokens)?)
+/// What is within the bracket with this number, if that is a comprehension, with where its bar is.
+fn comprehension<'t, 'a>(tokens: &'t [Token<'a>], index: usize) -> Option<(&'t [Token<'a>], &'t Token<'a>)> {
+    const WORDS: &[&str] = &["in", "not", "as", "contains", "with"];
+    let open = tokens.get(index).filter(|open| open.is("[") || open.is("{"))?;
+    let follows_term = before(tokens, index).is_some_and(|before| match before.kind {
+        Kind::Name => before.is_field || !WORDS.contains(&before.text),
+        Kind::Close | Kind::Text | Kind::Number => true,
+        _ => false,
+    });
+    // After a term stands a body, or an index.
+    if follows_term && (open.is("{") || open.touches) {
+        return None;
+    }
+    let rest = tokens.get(index..)?;
+    let bar = top_level(rest).find(|token| token.is("|"))?;
+    // Else it is a list, and the bar unites two sets.
+    let is_list = |comma: &Token<'_>| {
+        comma.is(",") && (comma.start < bar.start || !top_level(rest).any(|token| token.is("in")))
+    };
+    if top_level(rest).any(is_list) {
+        return None;
+    }
+    Some((rest.get(1..bracket_end(rest)?)?, bar))
+}
+
+/// Where a comprehension without a loop stands in a loop, the machine takes a condition of its body for one
+/// of the loop around. So its body begins with a loop, of one round.
+fn looped(bar: &Token<'_>, inner: &[Token<'_>], replaced: &mut BTreeMap<usize, String>) {
+    let first = inner.iter().find(|token| token.start > bar.start);
+    if first.is_none_or(|first| !first.is("some")) {
+        replaced.insert(bar.start, format!("| some __cms_once_{} in [0];", bar.start));
+    }
 }
 
 /// Ends the names of variables that had the name of a rule.
