@@ -9,6 +9,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::context::RequestContext;
 use crate::crypto::Barrier;
 use crate::error::Result;
+use crate::lane::Lane;
 use crate::store::{Db, Outcome, Scope, Transaction};
 
 /// The shared parts of one `Cms`. Cloning shares them.
@@ -19,6 +20,7 @@ pub(crate) struct Kit {
     pub(crate) barrier: Barrier,
     pub(crate) audit: Audit,
     pub(crate) authorizer: Authorizer,
+    pub(crate) lane: Lane,
 }
 
 impl Kit {

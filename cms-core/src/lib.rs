@@ -19,6 +19,7 @@ pub mod idempotency;
 pub mod ids;
 pub mod keyrings;
 mod kit;
+mod lane;
 pub mod policies;
 pub mod projects;
 pub mod releases;
@@ -27,6 +28,7 @@ pub mod sensitive;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod turns;
 pub mod verify;
 
 pub use cms::{Cms, CmsBuilder, Health};

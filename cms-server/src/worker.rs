@@ -6,22 +6,19 @@
 //! hold no further descriptor. It reads a [`Candidate`] as JSON, answers with what came of it, and ends.
 //! Memory, processor time and wall-clock time are bounded; it runs when nobody else wants the processor.
 
-use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cms_core::ids::ProjectId;
 use cms_core::policies::trial::{Candidate, Trial, Verdict};
+use cms_core::turns::Turns;
 use cms_core::{Error, Result};
-use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// The command that the worker is started with.
@@ -42,21 +39,14 @@ const ANSWER_BYTES: u64 = 16 << 20;
 /// Workers at a time.
 const WORKERS: usize = 4;
 
-/// Candidates of one project that may wait, of which one is tried at a time.
+/// Candidates of one project that may wait, while one is tried.
 const WAITING: usize = 8;
 
-/// Starts workers. One project's candidates wait for each other, not for those of another project.
+/// Starts workers, one at a time for a project.
 #[derive(Debug)]
 pub(crate) struct Worker {
     program: PathBuf,
-    workers: Semaphore,
-    projects: Mutex<HashMap<ProjectId, Arc<Queue>>>,
-}
-
-#[derive(Debug)]
-struct Queue {
-    places: Semaphore,
-    turn: Semaphore,
+    turns: Turns,
 }
 
 impl Worker {
@@ -65,7 +55,7 @@ impl Worker {
         // The name of the running file follows it when an upgrade replaces the file on disk.
         let running = PathBuf::from("/proc/self/exe");
         let program = if running.exists() { running } else { std::env::current_exe()? };
-        Ok(Self { program, workers: Semaphore::new(WORKERS), projects: Mutex::default() })
+        Ok(Self { program, turns: Turns::new(WORKERS, 1, WAITING) })
     }
 
     async fn tried(&self, candidate: Candidate) -> Result<Verdict> {
@@ -106,19 +96,13 @@ impl Worker {
 #[async_trait]
 impl Trial for Worker {
     async fn run(&self, project: &ProjectId, candidate: Candidate) -> Result<Verdict> {
-        let queue = {
-            let fresh = || Arc::new(Queue { places: Semaphore::new(WAITING), turn: Semaphore::new(1) });
-            Arc::clone(self.projects.lock().entry(project.clone()).or_insert_with(fresh))
-        };
-        let Ok(_place) = queue.places.try_acquire() else {
+        let Some(_turn) = self.turns.take(project).await else {
             return Err(Error::unavailable(
                 "policy_worker_busy",
-                format!("{WAITING} changes of this project's policies are being tried; wait for them"),
+                format!("{WAITING} changes of this project's policies wait to be tried; wait for them"),
             )
             .with_retry_after(Duration::from_secs(1)));
         };
-        let _turn = queue.turn.acquire().await.map_err(Error::internal)?;
-        let _worker = self.workers.acquire().await.map_err(Error::internal)?;
         self.tried(candidate).await
     }
 }

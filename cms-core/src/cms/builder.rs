@@ -20,6 +20,7 @@ use crate::idempotency::Idempotency;
 use crate::ids::ProjectId;
 use crate::keyrings::Keyrings;
 use crate::kit::Kit;
+use crate::lane::Lane;
 use crate::policies::artifacts::Artifacts;
 use crate::policies::trial::{InProcess, Trial};
 use crate::projects::{Members, Projects, platform_project};
@@ -142,7 +143,7 @@ impl CmsBuilder {
         let barrier = Barrier::new(db.clone(), self.seal, self.clock.clone());
         let audit = Audit::open_sealed(db.clone(), self.clock.clone(), self.audit);
         let authorizer = Authorizer::new(db.clone(), audit.clone())?;
-        let kit = Kit { db, clock: self.clock, barrier, audit, authorizer };
+        let kit = Kit { db, clock: self.clock, barrier, audit, authorizer, lane: Lane::new()? };
         Ok(Parts { auth: Auth::new(kit.clone(), &self.issuer), kit, trial: self.trial })
     }
 }

@@ -232,3 +232,31 @@ async fn a_key_is_narrowed_to_the_rules_under_a_prefix() {
     }
     it.verify().await;
 }
+
+#[tokio::test]
+async fn who_asks_for_little_does_not_wait_for_what_takes_long() {
+    let it = fixture().await;
+    it.put(Kind::Data, "search", r#"{"owner": "docs"}"#).await.unwrap();
+    it.put(Kind::Policy, "search", POLICY).await.unwrap();
+    let other = ProjectId::parse("other").unwrap();
+    let new = CreateProject { id: "other".into(), name: "Other".into(), ..CreateProject::default() };
+    it.cms.projects().create(&it.root, new).await.unwrap();
+    let slow = "package slow\n\nr := numbers.range(1, 3000)\n\nx := count([1 | some a in r; some b in r; a + b == 0])\n";
+    let put = PutDocument { content: slow.into(), ..PutDocument::default() };
+    let name = Name::parse("slow").unwrap();
+    it.cms.documents().put(&it.root, &other, Kind::Policy, &name, put, Expected::Any).await.unwrap();
+
+    let (cms, root) = (it.cms.clone(), it.root.clone());
+    // All of this test is one thread: without another for it, nothing else would run meanwhile.
+    let slow = tokio::spawn(async move {
+        let ask = Decide { path: "slow/x".into(), input: None, environment: None, explain: false };
+        cms.decisions().decide(&root, &other, &ask).await
+    });
+    tokio::task::yield_now().await;
+    for team in ["docs", "law", "docs"] {
+        assert_eq!(it.allow(team).await, (team == "docs").to_string());
+        assert!(!slow.is_finished());
+    }
+    assert_eq!(slow.await.unwrap().unwrap_err().code(), "policy_time_limit");
+    it.verify().await;
+}

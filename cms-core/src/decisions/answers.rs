@@ -2,6 +2,8 @@
 //! Answers that were given before: the same question to the same release has the same answer, unless
 //! its policies ask for the time or for chance.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 use serde_json::value::RawValue;
@@ -15,9 +17,16 @@ const MAX_BYTES: usize = 8 * 1024;
 /// What remembering takes beside the texts, about.
 const OVERHEAD_BYTES: usize = 160;
 
-/// The answers of one active release. They go when the environment's pointer moves.
+/// How many questions take their time after one that took long.
+const PATIENCE: u32 = 32;
+
+/// The answers of one active release, and whether they come quickly. They go when the environment's
+/// pointer moves.
 #[derive(Debug)]
-pub(super) struct Answers(Option<Cache<Asked, Answer, BySize>>);
+pub(super) struct Answers {
+    kept: Option<Cache<Asked, Answer, BySize>>,
+    patience: AtomicU32,
+}
 
 /// The result as JSON text; `None`: undefined.
 pub(super) type Answer = Option<Box<RawValue>>;
@@ -70,25 +79,36 @@ impl Answers {
     /// Remembers the answers of a snapshot, if they can be.
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let keeps = snapshot.program().is_repeatable();
-        Self(keeps.then(|| Cache::with_weighter(4_096, CAPACITY_BYTES, BySize)))
+        let kept = keeps.then(|| Cache::with_weighter(4_096, CAPACITY_BYTES, BySize));
+        Self { kept, patience: AtomicU32::new(0) }
     }
 
-    /// The answer that was given before, or the one that `evaluate` gives. Errors are not remembered.
-    pub(super) fn answer<E>(
-        &self,
-        question: Question<'_>,
-        evaluate: impl FnOnce() -> Result<Answer, E>,
-    ) -> Result<Answer, E> {
-        let Some(cache) = self.0.as_ref().filter(|_| question.len() <= MAX_BYTES) else { return evaluate() };
-        if let Some(answer) = cache.get(&question) {
-            return Ok(answer);
-        }
-        let answer = evaluate()?;
-        if size(&answer) <= MAX_BYTES {
+    fn kept(&self, question: Question<'_>) -> Option<&Cache<Asked, Answer, BySize>> {
+        self.kept.as_ref().filter(|_| question.len() <= MAX_BYTES)
+    }
+
+    /// The answer that was given before.
+    pub(super) fn known(&self, question: Question<'_>) -> Option<Answer> {
+        self.kept(question)?.get(&question)
+    }
+
+    /// Remembers an answer.
+    pub(super) fn keep(&self, question: Question<'_>, answer: &Answer) {
+        if let Some(cache) = self.kept(question).filter(|_| size(answer) <= MAX_BYTES) {
             let asked = Asked { path: question.path.into(), input: question.input.map(Into::into) };
             cache.insert(asked, answer.clone());
         }
-        Ok(answer)
+    }
+
+    /// Whether the next answer is likely to come quickly: none of the last few took long.
+    pub(super) fn may_hurry(&self) -> bool {
+        let one_less = |patience: u32| patience.checked_sub(1);
+        self.patience.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err()
+    }
+
+    /// Notes that an answer took long.
+    pub(super) fn took_long(&self) {
+        self.patience.store(PATIENCE, Ordering::Relaxed);
     }
 }
 
@@ -108,11 +128,13 @@ mod tests {
 
     fn counted(answers: &Answers, path: &str, input: Option<&str>, asked: &mut u32) -> Answer {
         let path = QueryPath::parse(path).unwrap();
-        let evaluate = || {
+        let question = Question::new(&path, input);
+        answers.known(question).unwrap_or_else(|| {
             *asked += 1;
-            Ok::<_, ()>(Some(RawValue::from_string(asked.to_string()).unwrap()))
-        };
-        answers.answer(Question::new(&path, input), evaluate).unwrap()
+            let answer = Some(RawValue::from_string(asked.to_string()).unwrap());
+            answers.keep(question, &answer);
+            answer
+        })
     }
 
     #[test]
@@ -142,15 +164,21 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_errors_are_not_kept() {
+    fn an_answer_that_took_long_makes_some_patient() {
         let answers = Answers::of(&snapshot("x := input"));
-        let path = QueryPath::parse("p/x").unwrap();
-        assert_eq!(answers.answer(Question::new(&path, None), || Err("once")).unwrap_err(), "once");
-        assert!(answers.answer(Question::new(&path, None), || Ok::<_, ()>(None)).unwrap().is_none());
+        assert!(answers.may_hurry());
+        answers.took_long();
+        assert!((0..PATIENCE).all(|_| !answers.may_hurry()));
+        assert!(answers.may_hurry());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let answers = Answers::of(&snapshot("x := input"));
         let mut asked = 0;
         for number in 0..20_000 {
             counted(&answers, "p/x", Some(&format!("\"{number:0>100}\"")), &mut asked);
         }
-        assert!(answers.0.as_ref().unwrap().weight() <= CAPACITY_BYTES);
+        assert!(answers.kept.as_ref().unwrap().weight() <= CAPACITY_BYTES);
     }
 }

@@ -3,6 +3,7 @@
 //! release, compiled once and shared, without touching the store.
 
 mod answers;
+mod evaluation;
 mod log;
 mod released;
 
@@ -26,13 +27,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{EnvironmentId, ProjectId};
 use crate::kit::Kit;
 use crate::policies::artifacts::Artifacts;
-use crate::policies::engine::{EvaluationError, EvaluationOptions, Input, Queries, QueryPath, Snapshot};
+use crate::policies::engine::{EvaluationError, EvaluationOptions, Queries, QueryPath, Snapshot};
 use crate::projects::record::{META, ProjectRecord};
 use crate::releases::activate::environment_key;
 use crate::releases::read_release;
 use crate::releases::record::EnvironmentRecord;
 use crate::store::Scope;
-use answers::{Answers, Question};
+use answers::Answers;
 use log::{Log, Note, fault};
 pub(crate) use log::{check_settings, sweep, verify};
 pub use released::{Answered, MAX_LISTED_BYTES, ReleasedPolicy, Standing};
@@ -176,7 +177,7 @@ impl Decisions {
         let mut results = Vec::with_capacity(ask.inputs.len());
         for (place, input) in ask.inputs.iter().enumerate() {
             let started = Instant::now();
-            let answer = self.answer(&ready, &path, Some(input.get()), EvaluationOptions::default());
+            let answer = self.answer(&ready, &path, Some(input.get()), EvaluationOptions::default()).await;
             let decision_id = ids.next();
             let asked = Asked { path: &path, input: Some(input.get()), time: now, started };
             self.note(ctx, &ready, &asked, &answer, &decision_id);
@@ -224,7 +225,7 @@ impl Decisions {
         options: EvaluationOptions,
     ) -> Result<Evaluated> {
         let ready = self.active(ctx, project, environment, path).await?;
-        let (result, decision_id) = self.decided(ctx, &ready, path, input, options);
+        let (result, decision_id) = self.decided(ctx, &ready, path, input, options).await;
         let result = result?;
         let hint = if result.is_none() { ready.snapshot.program().nearest(path) } else { None };
         let Ready { release, environment, .. } = ready;
@@ -232,7 +233,7 @@ impl Decisions {
     }
 
     /// Makes one decision and notes it; its id as well.
-    fn decided(
+    async fn decided(
         &self,
         ctx: &RequestContext,
         ready: &Ready,
@@ -242,34 +243,9 @@ impl Decisions {
     ) -> (Result<Option<Box<RawValue>>>, String) {
         let (started, now) = (Instant::now(), self.kit.now());
         let decision_id = Ids::new(now).next();
-        let result = self.answer(ready, path, input, options);
+        let result = self.answer(ready, path, input, options).await;
         self.note(ctx, ready, &Asked { path, input, time: now, started }, &result, &decision_id);
         (result, decision_id)
-    }
-
-    /// What stands at a path, as JSON text; `None`: undefined.
-    fn answer(
-        &self,
-        ready: &Ready,
-        path: &QueryPath,
-        input: Option<&str>,
-        options: EvaluationOptions,
-    ) -> Result<Option<Box<RawValue>>> {
-        let counts = self.kit.db.counts();
-        let evaluate = || {
-            let started = Instant::now();
-            let result = run(&ready.snapshot, path, input, options);
-            counts.evaluated(started);
-            result
-        };
-        // What is remembered was asked without options.
-        let result = if options == EvaluationOptions::default() {
-            ready.answers.answer(Question::new(path, input), evaluate)
-        } else {
-            evaluate()
-        };
-        counts.decided(verdict(&result));
-        result
     }
 
     /// Notes a decision for the log, where the environment has one.
@@ -376,25 +352,6 @@ async fn only_environment(scope: &Scope) -> Result<EnvironmentId> {
 /// `Invalid`, saying what a path looks like.
 pub fn query_path(text: &str) -> Result<QueryPath> {
     QueryPath::parse(text).map_err(|error| Error::new(ErrorKind::Invalid, "invalid_path", error.to_string()))
-}
-
-fn run(
-    snapshot: &Snapshot,
-    path: &QueryPath,
-    input: Option<&str>,
-    options: EvaluationOptions,
-) -> Result<Option<Box<RawValue>>> {
-    let input = match input {
-        Some(text) => Input::from_json(text.as_bytes(), snapshot.program())
-            .map_err(|error| Error::new(ErrorKind::Invalid, "invalid_input", error.to_string()))?,
-        None => Input::NONE,
-    };
-    let limit = snapshot.program().limits().output_bytes;
-    let evaluated = snapshot.evaluate_with(path, &input, options);
-    let answer = evaluated.and_then(|evaluation| evaluation.to_json(limit)).map_err(failed)?;
-    let Some(bytes) = answer else { return Ok(None) };
-    let text = String::from_utf8(bytes).map_err(Error::internal)?;
-    RawValue::from_string(text).map(Some).map_err(Error::internal)
 }
 
 /// One answer of a batch.

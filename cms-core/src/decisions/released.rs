@@ -141,15 +141,15 @@ impl Decisions {
         if let Some(look_up) = LookUp::read(&query) {
             let ready = self.load(&scope, environment.clone()).await?;
             let options = EvaluationOptions::default();
-            let (found, _) = self.decided(ctx, &ready, &look_up.path, input.as_deref(), options);
+            let (found, _) = self.decided(ctx, &ready, &look_up.path, input.as_deref(), options).await;
             let answers = found?.and_then(|value| bound(&look_up, &value)).map(RawValue::from_string);
             let answers = answers.transpose().map_err(Error::internal)?;
             return Ok(Answered { answers, release: ready.release.to_string() });
         }
         let record = active(&scope, environment).await?;
         let queries = self.queries(&scope, &record).await?;
-        let answers = tokio::task::spawn_blocking(move || ask(&queries, &query, input.as_deref()));
-        Ok(Answered { answers: answers.await.map_err(Error::internal)??, release: record.id })
+        let answers = self.kit.lane.run(project, move || ask(&queries, &query, input.as_deref())).await?;
+        Ok(Answered { answers: answers?, release: record.id })
     }
 
     /// What answers queries over a release, made when it is first asked.
@@ -159,9 +159,12 @@ impl Decisions {
         }
         let modules = self.artifacts.modules(scope, &record.set).await?;
         let (data, options) = (self.artifacts.data(scope, &record.set).await?, options(scope));
-        let made = tokio::task::spawn_blocking(move || Queries::new(&modules, &data, &options))
-            .await
-            .map_err(Error::internal)?
+        let work = move || Queries::new(&modules, &data, &options);
+        let made = self
+            .kit
+            .lane
+            .run(scope.project(), work)
+            .await?
             .map_err(|found| refused("the policies do not compile", &found))?;
         let made = Arc::new(made);
         self.queries.insert(record.id.clone(), made.clone());

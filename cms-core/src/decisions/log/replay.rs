@@ -8,7 +8,8 @@ use crate::api::decision_log::{
     ChangedDecision, DecisionFault, DecisionReplay, LoggedDecision, ReplayDecisions,
 };
 use crate::context::RequestContext;
-use crate::decisions::{Decisions, query_path, run};
+use crate::decisions::evaluation::run;
+use crate::decisions::{Decisions, query_path};
 use crate::error::{Error, Result};
 use crate::ids::ProjectId;
 use crate::policies::engine::{EvaluationOptions, Snapshot};
@@ -38,9 +39,8 @@ impl Decisions {
                 continue;
             }
             replay.replayed += 1;
-            replay.changed.extend(changed(&snapshot, decision)?);
-            // A page of slow answers must not hold a thread that others wait for.
-            tokio::task::yield_now().await;
+            let snapshot = snapshot.clone();
+            replay.changed.extend(self.kit.lane.run(project, move || changed(&snapshot, decision)).await??);
         }
         Ok(replay)
     }

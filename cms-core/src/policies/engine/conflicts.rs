@@ -163,9 +163,13 @@ impl Check {
         number: usize,
         scratch: u8,
     ) -> Result<Vec<Instruction>, Unfit> {
-        let mut code = Vec::with_capacity(3);
+        let mut code = Vec::with_capacity(4);
         let earlier = match self.earlier {
-            Earlier::Register => RESULT,
+            Earlier::Register => {
+                // A definition without a value must not take the earlier one away.
+                code.push(Instruction::Guard { register: self.value, mode: GuardMode::NotUndefined });
+                RESULT
+            }
             Earlier::Entry { object, key } => {
                 code.push(Instruction::Index { dest: scratch, container: object, key });
                 scratch

@@ -10,12 +10,17 @@ use super::builtins::{self, CallError};
 use super::conflicts;
 use super::interpreter;
 use super::json::{self, TooLarge};
+use super::limits::Limits;
 use super::meter::{self, Refusal};
 use super::pool::Machine;
 use super::program::{Runs, Shard};
 use super::snapshot::Snapshot;
 use super::stack::{Failed, guarded, on_deep_stack};
 use super::tree::{Meaning, Node, RuleId};
+
+/// What an evaluation in a hurry may take: a hundred times what most policies do.
+const HURRIED_INSTRUCTIONS: usize = 20_000;
+const HURRIED_TIME: Duration = Duration::from_millis(2);
 
 /// The answer to a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,6 +213,8 @@ pub(super) struct Question<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) input: &'a Value,
     pub(super) options: EvaluationOptions,
+    /// Whether only little may be spent.
+    pub(super) hurried: bool,
 }
 
 /// See [`Snapshot::evaluate`].
@@ -239,6 +246,7 @@ fn rule_value(asked: Question<'_>, rule: RuleId) -> Result<Value, EvaluationErro
             Runs::Machine { shard, entry } => {
                 run(asked, shard, entry, |machine| machine.execute_entry_point_by_index(entry))
             }
+            Runs::Interpreter if asked.hurried => Err(EvaluationError::Timeout { limit: HURRIED_TIME }),
             Runs::Interpreter => interpreter::rules(asked, &[rule])
                 .map(|values| values.into_iter().next().map_or(Value::Undefined, |(_, value)| value)),
         },
@@ -285,6 +293,9 @@ fn rule_values(asked: Question<'_>, wanted: &[RuleId]) -> Result<Vec<(RuleId, Va
             None => {}
         }
     }
+    if !interpreted.is_empty() && asked.hurried {
+        return Err(EvaluationError::Timeout { limit: HURRIED_TIME });
+    }
     if !interpreted.is_empty() {
         values.extend(interpreter::rules(asked, &interpreted)?);
     }
@@ -318,14 +329,15 @@ fn run<T: Send>(
     entry: usize,
     work: impl FnOnce(&mut RegoVM) -> Result<T, VmError> + Send,
 ) -> Result<T, EvaluationError> {
-    let Question { snapshot, input, options } = asked;
+    let Question { snapshot, input, options, hurried } = asked;
     let Some(found) = snapshot.program.shards.get(shard) else {
         return Err(EvaluationError::Policy { message: "the rule has no program".to_owned() });
     };
-    let make = || Machine::new(found, &snapshot.data, &snapshot.program.limits);
+    let make = || Machine::new(found, &snapshot.data);
     let work = |machine: &mut Machine| {
         meter::begin(snapshot.program.limits.memory, options.strict_builtin_errors);
         machine.select(found, entry, input);
+        machine.bound(bounds(&snapshot.program.limits, hurried));
         let machine = &mut machine.machine;
         machine.set_input(input.clone());
         let result = work(machine).map_err(|error| failure(error, found));
@@ -335,6 +347,14 @@ fn run<T: Send>(
     let run = || snapshot.pool.with(shard, make, work);
     let result = if found.depth <= SHALLOW { guarded(run) } else { on_deep_stack(run) };
     result??
+}
+
+/// How many instructions, and how much time, an evaluation may take.
+fn bounds(limits: &Limits, hurried: bool) -> (usize, Duration) {
+    match hurried {
+        true => (limits.instructions.min(HURRIED_INSTRUCTIONS), limits.time.min(HURRIED_TIME)),
+        false => (limits.instructions, limits.time),
+    }
 }
 
 /// Tells conflicts from limits.

@@ -23,7 +23,7 @@ const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
 /// Evaluates rules of a snapshot.
 pub(super) fn rules(asked: Question<'_>, rules: &[RuleId]) -> Result<Vec<(RuleId, Value)>, EvaluationError> {
-    let Question { snapshot, input, options } = asked;
+    let Question { snapshot, input, options, .. } = asked;
     let program = &snapshot.program;
     let evaluate = || {
         meter::begin(program.limits.memory, options.strict_builtin_errors);

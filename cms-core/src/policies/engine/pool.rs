@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use regorus::Value;
@@ -16,7 +17,6 @@ use regorus::rvm::program::{Program, ProgramMetadata, RuleInfo};
 use regorus::rvm::vm::{RegoVM, VmError};
 use regorus::utils::limits::ExecutionTimerConfig;
 
-use super::limits::Limits;
 use super::program::Shard;
 
 /// More slots than threads decide at a time on the machines that this runs on.
@@ -83,17 +83,19 @@ pub(super) struct Machine {
 
 impl Machine {
     /// Builds a machine with its own copies.
-    pub(super) fn new(shard: &Shard, data: &Value, limits: &Limits) -> Result<Self, VmError> {
+    pub(super) fn new(shard: &Shard, data: &Value) -> Result<Self, VmError> {
         let program = Arc::new(own_program(&shard.program));
         let mut machine = RegoVM::new();
         machine.load_program(Arc::clone(&program));
         machine.set_data(own_levels(data, OWN_LEVELS))?;
-        machine.set_max_instructions(limits.instructions);
-        machine.set_execution_timer_config(Some(ExecutionTimerConfig {
-            limit: limits.time,
-            check_interval: CLOCK_INTERVAL,
-        }));
         Ok(Self { machine, program, selected: vec![None; shard.indexes.len()], found: Vec::new() })
+    }
+
+    /// Bounds the next evaluation: its instructions, and its time.
+    pub(super) fn bound(&mut self, (instructions, time): (usize, Duration)) {
+        self.machine.set_max_instructions(instructions);
+        let timer = ExecutionTimerConfig { limit: time, check_interval: CLOCK_INTERVAL };
+        self.machine.set_execution_timer_config(Some(timer));
     }
 
     /// Leaves the rules that an entry point may reach those definitions that the input can satisfy.

@@ -107,7 +107,27 @@ impl Snapshot {
         input: &Input,
         options: EvaluationOptions,
     ) -> Result<Evaluation, EvaluationError> {
-        evaluate::evaluate(Question { snapshot: self, input: &input.0, options }, path.segments())
+        let asked = Question { snapshot: self, input: &input.0, options, hurried: false };
+        evaluate::evaluate(asked, path.segments())
+    }
+
+    /// Answers as [`Snapshot::evaluate_with`] does, if it takes a millisecond or two; `None` if it takes
+    /// more, or may. So a thread that others wait for need not be spent on it.
+    ///
+    /// # Errors
+    /// As [`Snapshot::evaluate_with`].
+    pub fn evaluate_hurried(
+        &self,
+        path: &QueryPath,
+        input: &Input,
+        options: EvaluationOptions,
+    ) -> Result<Option<Evaluation>, EvaluationError> {
+        let asked = Question { snapshot: self, input: &input.0, options, hurried: true };
+        match evaluate::evaluate(asked, path.segments()) {
+            Ok(evaluation) => Ok(Some(evaluation)),
+            Err(EvaluationError::Timeout { .. } | EvaluationError::Instructions { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -84,3 +84,11 @@ fn the_error_names_the_rule() {
     let error = snapshot.evaluate(&QueryPath::parse("p/b").unwrap(), &Input::NONE).unwrap_err();
     assert_eq!(error.to_string(), "`data.p.b` has more than one value");
 }
+
+#[test]
+fn a_definition_without_a_value_takes_none_away() {
+    let snapshot =
+        snapshot("package p\nx := {1} if input\nx := input.none if input\nx := 2 if input.two\n", &[]);
+    assert_eq!(ask(&snapshot, "p/x", "{}"), "[1]");
+    assert_eq!(ask(&snapshot, "p/x", r#"{"two": true}"#), "eval_conflict_error");
+}
