@@ -8,5 +8,5 @@ pub mod raw;
 pub mod served;
 
 pub use caller::{Caller, Reply};
-pub use program::{Installation, Process, binary};
+pub use program::{Installation, Process, binary, cms_in};
 pub use served::{PASSWORD, Served, served, served_with};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The real program, `cms`, as a process of its own on an embedded store in a temporary directory.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -168,6 +168,17 @@ fn read_all(source: &mut impl Read) -> Vec<u8> {
 }
 
 /// The program, without the settings of whoever runs the tests.
+/// Runs `cms` in a directory, without an installation, and gives it this input.
+pub fn cms_in(directory: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut command = command(directory);
+    command.args(arguments).current_dir(directory);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // One that does not read its input may be gone before all of it is written.
+    let _closed = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
 fn command(home: &Path) -> Command {
     let mut command = Command::new(binary());
     for (name, _) in std::env::vars_os() {

@@ -6,6 +6,7 @@ mod kills;
 mod memory;
 mod pair;
 mod planted;
+mod policies;
 mod program;
 mod repeats;
 mod worker;

@@ -63,6 +63,33 @@ fn what_is_undefined_says_what_is_there() {
 }
 
 #[test]
+fn an_explanation_names_what_decided_to_who_may_read_it() {
+    served(async |it| {
+        let key = decider(it).await;
+        let ask = json!({"path": "rag/authz/allow", "input": {"user": "bob"}, "explain": true});
+        key.post("projects/p/decisions", ask.clone()).await.is(403);
+        let told = it.root().post("projects/p/decisions", ask).await.is(200);
+        assert_eq!(told["result"], false);
+        let tried = &told["explanation"]["tried"];
+        assert_eq!(
+            (&tried[0]["rule"], &tried[0]["document"]),
+            (&json!("rag.authz.allow"), &json!("rag/authz"))
+        );
+        assert_eq!((&tried[0]["line"], &tried[0]["outcome"]), (&json!(5), &json!("failed")));
+        let failed = &tried[0]["failed_at"];
+        assert_eq!(failed["text"], "input.user == data.rag.owner");
+        let values =
+            json!([{"name": "input.user", "value": "bob"}, {"name": "data.rag.owner", "value": "eve"}]);
+        assert_eq!((&failed["line"], &failed["values"]), (&json!(5), &values));
+        assert_eq!((&tried[1]["outcome"], &tried[1]["line"]), (&json!("default"), &json!(3)));
+        let text = told["explanation"]["text"].to_string();
+        assert!(text.contains("rag/authz:5") && text.contains("data.rag.owner is \\\"eve\\\""), "{text}");
+        let plain = it.root().post("projects/p/decisions", json!({"path": "rag/authz/allow"})).await.is(200);
+        assert!(plain.get("explanation").is_none());
+    });
+}
+
+#[test]
 fn a_batch_is_answered_in_order_from_one_release() {
     served(async |it| {
         let key = decider(it).await;

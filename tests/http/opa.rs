@@ -41,6 +41,32 @@ fn documents_are_read_with_an_input() {
 }
 
 #[test]
+fn an_answer_explains_itself_in_a_list_and_pretty_in_lines() {
+    served(async |it| {
+        let key = decider(it).await;
+        let body = json!({"input": {"user": "bob"}});
+        let path = "/opa/p/default/v1/data/rag/authz/allow?explain=full";
+        let told = it.root().post(path, body.clone()).await.is(200);
+        assert_eq!((&told["result"], &told["explanation"][0]["line"]), (&json!(false), &json!(5)), "{told}");
+        let pretty = it.root().post(&format!("{path}&pretty=true"), body.clone()).await.is(200);
+        let lines = pretty["explanation"].as_array().unwrap();
+        assert!(
+            lines.iter().any(|line| line.as_str().unwrap().contains("input.user == \"eve\"")),
+            "{pretty}"
+        );
+        let quiet =
+            it.root().post("/opa/p/default/v1/data/rag/authz/allow?explain=off", body.clone()).await.is(200);
+        assert!(quiet.get("explanation").is_none());
+        let decider = key.post(path, body).await.is(200);
+        assert_eq!(
+            (&decider["result"], &decider["warning"]["code"]),
+            (&json!(false), &json!("explanation_not_allowed"))
+        );
+        assert!(decider.get("explanation").is_none());
+    });
+}
+
+#[test]
 fn what_is_undefined_has_no_result() {
     served(async |it| {
         let key = decider(it).await;

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::explanations::Explanation;
+
 /// Asks one rule one question.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -19,7 +21,7 @@ pub struct Decide<'a> {
     /// The environment, where the caller is not bound to one and the project has several.
     #[serde(borrow, default)]
     pub environment: Option<std::borrow::Cow<'a, str>>,
-    /// Whether to explain the decision. Not available yet: only `false` is taken.
+    /// Whether to explain the decision. This takes the right to read policies and data.
     #[serde(default)]
     pub explain: bool,
 }
@@ -58,6 +60,9 @@ pub struct Decision {
     /// exists and has no value for this input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Why it came out so, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Explanation>,
 }
 
 /// The answers to many questions, in their order.

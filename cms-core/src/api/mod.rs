@@ -10,6 +10,7 @@ pub mod auth;
 pub mod decision_log;
 pub mod decisions;
 pub mod documents;
+pub mod explanations;
 pub mod keyrings;
 pub mod keys;
 pub mod page;

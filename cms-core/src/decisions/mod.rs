@@ -4,6 +4,7 @@
 
 mod answers;
 mod evaluation;
+mod explain;
 mod log;
 mod released;
 
@@ -27,7 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{EnvironmentId, ProjectId};
 use crate::kit::Kit;
 use crate::policies::artifacts::Artifacts;
-use crate::policies::engine::{EvaluationError, EvaluationOptions, Queries, QueryPath, Snapshot};
+use crate::policies::engine::{EvaluationError, EvaluationOptions, Explainer, Queries, QueryPath, Snapshot};
 use crate::projects::record::{META, ProjectRecord};
 use crate::releases::activate::environment_key;
 use crate::releases::read_release;
@@ -40,7 +41,7 @@ pub use released::{Answered, MAX_LISTED_BYTES, ReleasedPolicy, Standing};
 
 /// How many inputs a batch holds at most.
 pub const MAX_BATCH: usize = 1_000;
-/// For how many releases what answers ad-hoc queries is kept.
+/// For how many releases what answers ad-hoc queries is kept, and what explains.
 const QUERIED_RELEASES: usize = 16;
 /// After how many answers of a batch others have their turn.
 const YIELD_EVERY: usize = 8;
@@ -52,6 +53,8 @@ pub struct Decisions {
     artifacts: Artifacts,
     /// What answers ad-hoc queries, by release.
     queries: Arc<Cache<String, Arc<Queries>>>,
+    /// What explains decisions, by release.
+    explainers: Arc<Cache<String, Arc<Explainer>>>,
     log: Log,
 }
 
@@ -117,31 +120,29 @@ impl Evaluated {
 
 impl Decisions {
     pub(crate) fn new(kit: Kit, artifacts: Artifacts, tasks: TaskTracker, stop: CancellationToken) -> Self {
-        let queries = Arc::new(Cache::new(QUERIED_RELEASES));
-        Self { log: Log::new(kit.clone(), tasks, stop), kit, artifacts, queries }
+        let (queries, explainers) = (Cache::new(QUERIED_RELEASES), Cache::new(QUERIED_RELEASES));
+        let (queries, explainers) = (Arc::new(queries), Arc::new(explainers));
+        Self { log: Log::new(kit.clone(), tasks, stop), kit, artifacts, queries, explainers }
     }
 
     /// Answers one question.
     ///
     /// # Errors
     /// `Invalid` for a path or input that cannot be; `Unprocessable` when the evaluation fails or
-    /// passes a limit, which is a refusal; `NotFound` without an active release.
+    /// passes a limit, which is a refusal; `NotFound` without an active release; `Denied` to who asks
+    /// for an explanation and may not read policies and data.
     pub async fn decide(
         &self,
         ctx: &RequestContext,
         project: &ProjectId,
         ask: &Decide<'_>,
     ) -> Result<Decision> {
-        if ask.explain {
-            return Err(Error::unprocessable(
-                "explain_not_available",
-                "explanations are not available yet; leave `explain` out",
-            ));
-        }
-        let path = query_path(&ask.path)?;
-        let evaluated = self
-            .evaluate(ctx, project, ask.environment.as_deref(), &path, ask.input.map(RawValue::get))
-            .await?;
+        let (path, input) = (query_path(&ask.path)?, ask.input.map(RawValue::get));
+        let evaluated = self.evaluate(ctx, project, ask.environment.as_deref(), &path, input).await?;
+        let explanation = match ask.explain {
+            true => Some(self.explain(ctx, project, &evaluated, &path, input).await?),
+            false => None,
+        };
         let undefined = evaluated.result.is_none();
         Ok(Decision {
             result: evaluated.result.unwrap_or_else(null),
@@ -150,6 +151,7 @@ impl Decisions {
             release: evaluated.release.to_string(),
             environment: evaluated.environment.to_string(),
             hint: evaluated.hint,
+            explanation,
         })
     }
 

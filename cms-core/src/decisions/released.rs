@@ -234,6 +234,6 @@ fn ask(queries: &Queries, query: &str, input: Option<&str>) -> Result<Option<Box
     RawValue::from_string(text).map(Some).map_err(Error::internal)
 }
 
-fn refused(words: &str, found: &[Diagnostic]) -> Error {
+pub(super) fn refused(words: &str, found: &[Diagnostic]) -> Error {
     Error::unprocessable("invalid_policy", words).with_places(places(found))
 }

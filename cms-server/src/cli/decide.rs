@@ -19,9 +19,10 @@ use super::route::Route;
 /// Ask a policy: may this caller do this?
 #[derive(Args)]
 #[command(after_help = "Example:\n  cms decide rag/authz/allow --input '{\"user\": \"alice\"}' -p rag\n  \
+    cms decide rag/authz/allow -i request.json --explain -p rag\n  \
     cms decide rag/authz/allow -i request.json --fail && deploy\n  \
     cms decide rag/authz/allow -i requests.json --batch -o json\n\n\
-    The result goes to standard output. With --fail the exit code is 2 unless the result is\n\
+    The result goes to standard output, an explanation to standard error. With --fail the exit code is 2 unless the result is\n\
     true, or an object with `allow: true`.")]
 pub(crate) struct DecideArgs {
     #[command(flatten)]
@@ -31,7 +32,7 @@ pub(crate) struct DecideArgs {
     #[command(flatten)]
     pub(crate) question: Question,
     /// The input is an array of inputs; all are answered from one release
-    #[arg(long)]
+    #[arg(long, conflicts_with = "explain")]
     batch: bool,
     /// Exit with 2 unless the answer is yes
     #[arg(long)]
@@ -49,6 +50,9 @@ pub(crate) struct Question {
     /// The input itself
     #[arg(long, value_name = "JSON")]
     input: Option<String>,
+    /// Tell which rules were tried, and where and why they failed; takes the right to read policies and data
+    #[arg(long)]
+    pub(crate) explain: bool,
 }
 
 #[derive(Serialize)]
@@ -60,6 +64,8 @@ struct Ask<'a> {
     inputs: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     environment: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    explain: bool,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +77,13 @@ struct Decision {
     error: Option<String>,
     decision_id: Option<String>,
     release: Option<Value>,
+    explanation: Option<Told>,
+}
+
+/// An explanation, as people read it.
+#[derive(Deserialize)]
+struct Told {
+    text: Vec<String>,
 }
 
 impl Default for Decision {
@@ -82,6 +95,7 @@ impl Default for Decision {
             error: None,
             decision_id: None,
             release: None,
+            explanation: None,
         }
     }
 }
@@ -116,7 +130,7 @@ pub(crate) async fn ask(
 ) -> Result<String, Failure> {
     let given = question.input()?;
     let (input, inputs) = if batch { (None, given) } else { (given, None) };
-    let asked = Ask { path: &question.path, input, inputs, environment };
+    let asked = Ask { path: &question.path, input, inputs, environment, explain: question.explain };
     let body = serde_json::to_string(&asked).map_err(|error| Failure::error(error.to_string()))?;
     let route = Route::project(project)?.fixed("decisions");
     let route = if batch { route.fixed("-").fixed("batch") } else { route };
@@ -158,6 +172,9 @@ pub(crate) fn show_one(app: &App, text: &str) -> Result<bool, Failure> {
     }
     app.out.text(&indented(decision.result.get()))?;
     app.out.say(&decision.words());
+    for line in decision.explanation.iter().flat_map(|told| &told.text) {
+        app.out.always(&super::table::printable(line));
+    }
     Ok(decision.is_yes())
 }
 
@@ -248,10 +265,11 @@ mod tests {
         let question = Question {
             path: "a/b".into(),
             input_file: None,
+            explain: false,
             input: Some("{\"n\": 123456789012345678901234567890.10}".into()),
         };
         let input = question.input().unwrap();
-        let asked = Ask { path: &question.path, input, inputs: None, environment: None };
+        let asked = Ask { path: &question.path, input, inputs: None, environment: None, explain: false };
         let body = serde_json::to_string(&asked).unwrap();
         assert_eq!(body, r#"{"path":"a/b","input":{"n": 123456789012345678901234567890.10}}"#);
     }

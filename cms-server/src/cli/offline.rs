@@ -5,15 +5,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use cms_core::api::explanations::Explanation;
 use cms_core::policies::engine::{
-    Data, Diagnostic, Evaluation, Input, Limits, Module, Options, Program, QueryPath, Snapshot, TestReport,
-    TestResult, run_tests,
+    Data, Diagnostic, Evaluation, Explainer, FileCoverage, Input, Limits, Module, Options, Program, Queries,
+    QueryError, QueryPath, Snapshot, TestReport, TestResult, run_chosen_tests,
 };
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::app::App;
 use super::candidates::{self, Candidate, Candidates};
+use super::caret;
 use super::decide::Question;
 use super::failure::{Failure, Place};
 
@@ -22,38 +24,95 @@ use super::failure::{Failure, Place};
 /// # Errors
 /// Files that cannot be read or do not compile, or an evaluation that fails.
 pub(crate) fn evaluate(app: &App, paths: &[PathBuf], question: &Question) -> Result<String, Failure> {
+    let (snapshot, path, input) = ready(app, paths, question)?;
+    let answer = snapshot.evaluate(&path, &input).map_err(|error| Failure::error(error.to_string()))?;
+    let explanation = match question.explain {
+        true => Some(explain(app, paths, &path, &input)?),
+        false => None,
+    };
+    decision(&answer, &path, &snapshot, explanation)
+}
+
+/// Reads what a question is about: local files that compile, a path, and an input.
+///
+/// # Errors
+/// Files that cannot be read or do not compile, or a question that cannot be read.
+pub(crate) fn ready(
+    app: &App,
+    paths: &[PathBuf],
+    question: &Question,
+) -> Result<(Snapshot, QueryPath, Input), Failure> {
     let candidates = candidates::collect(paths)?;
     let path = QueryPath::parse(&question.path).map_err(|error| Failure::usage(error.to_string()))?;
     let snapshot = snapshot(&candidates).map_err(|found| rejected(app, &found, &candidates))?;
-    let input = input(question, snapshot.program())?;
-    let answer = snapshot.evaluate(&path, &input).map_err(|error| Failure::error(error.to_string()))?;
-    decision(&answer, &path, &snapshot)
+    let input = input(question, snapshot.program().limits())?;
+    Ok((snapshot, path, input))
+}
+
+/// Answers a query over local files, as a JSON array of its answers.
+///
+/// # Errors
+/// Files or a query that do not compile, or an evaluation that fails.
+pub(crate) fn query(app: &App, paths: &[PathBuf], question: &Question) -> Result<String, Failure> {
+    let candidates = candidates::collect(paths)?;
+    let queries = data(&candidates)
+        .and_then(|data| Queries::new(&modules(&candidates), &data, &Options::default()))
+        .map_err(|found| rejected(app, &found, &candidates))?;
+    let input = input(question, queries.limits())?;
+    let answers = queries.ask(&question.path, &input).map_err(|error| match error {
+        QueryError::Refused(found) => {
+            let rendered = caret::render("query", &question.path, &places(&found), app.out.is_styled());
+            app.out.always(&rendered);
+            Failure::error("the query is not accepted")
+        }
+        error => Failure::error(error.to_string()),
+    })?;
+    let text = queries.to_json(answers).map_err(|error| Failure::error(error.to_string()))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn explain(app: &App, paths: &[PathBuf], path: &QueryPath, input: &Input) -> Result<Explanation, Failure> {
+    let candidates = candidates::collect(paths)?;
+    let options = Options::default();
+    let deciding: Vec<Module> =
+        modules(&candidates).into_iter().filter(|module| !module.holds_tests(&options)).collect();
+    let explainer = data(&candidates)
+        .and_then(|data| Explainer::new(&deciding, &data, &options))
+        .map_err(|found| rejected(app, &found, &candidates))?;
+    Ok(explainer.explain(path, input).into())
 }
 
 /// Runs the Rego tests of local files and gives the report as JSON.
 ///
 /// # Errors
 /// Files that cannot be read or do not compile.
-pub(crate) fn test(app: &App, paths: &[PathBuf]) -> Result<String, Failure> {
+pub(crate) fn test(
+    app: &App,
+    paths: &[PathBuf],
+    chosen: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<String, Failure> {
     let candidates = candidates::collect(paths)?;
     let progress = app.out.progress(&format!("testing {} policies", candidates.policies.len()));
-    let outcome =
-        data(&candidates).and_then(|data| run_tests(&modules(&candidates), &data, &Options::default()));
+    let outcome = data(&candidates)
+        .and_then(|data| run_chosen_tests(&modules(&candidates), &data, &Options::default(), chosen));
     progress.finish_and_clear();
     let outcome = outcome.map_err(|found| rejected(app, &found, &candidates))?;
     Ok(report(&outcome).to_string())
 }
 
-fn snapshot(candidates: &Candidates) -> Result<Snapshot, Vec<Diagnostic>> {
+/// Compiles local files.
+pub(crate) fn snapshot(candidates: &Candidates) -> Result<Snapshot, Vec<Diagnostic>> {
     let program = Program::compile(&modules(candidates), &Options::default())?;
     Snapshot::new(Arc::new(program), &data(candidates)?)
 }
 
-fn modules(candidates: &Candidates) -> Vec<Module> {
+/// The policies among local files.
+pub(crate) fn modules(candidates: &Candidates) -> Vec<Module> {
     candidates.policies.iter().map(|found| Module::new(found.name.as_str(), found.text.as_str())).collect()
 }
 
-fn data(candidates: &Candidates) -> Result<Data, Vec<Diagnostic>> {
+/// The data among local files.
+pub(crate) fn data(candidates: &Candidates) -> Result<Data, Vec<Diagnostic>> {
     let documents = candidates.data.iter().map(documents).collect::<Result<Vec<_>, _>>()?;
     let texts = documents.iter().flatten().map(|(name, text)| (name.as_str(), text.as_str()));
     Data::from_documents(texts, &Limits::default())
@@ -88,12 +147,17 @@ fn unreadable(file: &Candidate, line: usize, column: usize, message: String) -> 
     Diagnostic::new(&file.name, (place(line), place(column)), "json_parse_error", message)
 }
 
-fn input(question: &Question, program: &Program) -> Result<Input, Failure> {
+fn input(question: &Question, limits: &Limits) -> Result<Input, Failure> {
     let Some(given) = question.input()? else { return Ok(Input::NONE) };
-    Input::from_json(given.get().as_bytes(), program).map_err(|error| Failure::usage(error.to_string()))
+    Input::read(given.get().as_bytes(), limits).map_err(|error| Failure::usage(error.to_string()))
 }
 
-fn decision(answer: &Evaluation, path: &QueryPath, snapshot: &Snapshot) -> Result<String, Failure> {
+fn decision(
+    answer: &Evaluation,
+    path: &QueryPath,
+    snapshot: &Snapshot,
+    explanation: Option<Explanation>,
+) -> Result<String, Failure> {
     let limit = snapshot.program().limits().output_bytes;
     let bytes = answer.to_json(limit).map_err(|error| Failure::error(error.to_string()))?;
     let text = bytes.map_or_else(|| "null".to_owned(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
@@ -102,7 +166,7 @@ fn decision(answer: &Evaluation, path: &QueryPath, snapshot: &Snapshot) -> Resul
     let nearest = misses.then(|| snapshot.program().nearest(path)).flatten();
     let hint = nearest.map(|nearest| format!("there is no rule at `{path}`; did you mean `{nearest}`?"));
     let result = RawValue::from_string(text).map_err(|error| Failure::error(error.to_string()))?;
-    let shown = Shown { result, undefined, hint };
+    let shown = Shown { result, undefined, hint, explanation };
     serde_json::to_string(&shown).map_err(|error| Failure::error(error.to_string()))
 }
 
@@ -112,6 +176,8 @@ struct Shown {
     undefined: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explanation>,
 }
 
 fn report(report: &TestReport) -> Value {
@@ -121,8 +187,14 @@ fn report(report: &TestReport) -> Value {
         "errored": report.errored,
         "skipped": report.skipped,
         "results": report.results.iter().map(result).collect::<Vec<_>>(),
-        "coverage": { "percent": report.coverage.percent },
+        "coverage": { "percent": report.coverage.percent, "files": files(report) },
     })
+}
+
+fn files(report: &TestReport) -> Value {
+    let lines = |file: &FileCoverage| json!({ "covered": file.covered, "not_covered": file.not_covered });
+    let files = report.coverage.files.iter().map(|(name, file)| (name.clone(), lines(file)));
+    Value::Object(files.collect())
 }
 
 fn result(result: &TestResult) -> Value {
@@ -137,9 +209,25 @@ fn result(result: &TestResult) -> Value {
     })
 }
 
+/// What a check found, as JSON.
+pub(crate) fn verdict(found: &[Diagnostic]) -> Value {
+    let told = found.iter().map(|found| {
+        json!({
+            "path": found.file, "line": found.line, "column": found.column,
+            "code": found.code, "message": found.message,
+        })
+    });
+    json!({ "ok": found.is_empty(), "errors": told.collect::<Vec<_>>() })
+}
+
+/// The places of what was found.
+pub(crate) fn places(found: &[Diagnostic]) -> Vec<Place> {
+    found.iter().map(place).collect()
+}
+
 /// Shows what is wrong with the files.
-fn rejected(app: &App, found: &[Diagnostic], candidates: &Candidates) -> Failure {
-    let places: Vec<Place> = found.iter().map(place).collect();
+pub(crate) fn rejected(app: &App, found: &[Diagnostic], candidates: &Candidates) -> Failure {
+    let places = places(found);
     let shown = candidates::show(app, &places, candidates);
     let failure = Failure::error("the policies do not compile");
     if shown == places.len() { failure } else { failure.with_places(places) }
@@ -179,7 +267,7 @@ mod tests {
         let path = QueryPath::parse(path).unwrap();
         let input = Input::from_json(input.as_bytes(), snapshot.program()).unwrap();
         let answer = snapshot.evaluate(&path, &input).unwrap();
-        serde_json::from_str(&decision(&answer, &path, &snapshot).unwrap()).unwrap()
+        serde_json::from_str(&decision(&answer, &path, &snapshot, None).unwrap()).unwrap()
     }
 
     #[test]
@@ -198,7 +286,9 @@ mod tests {
     #[test]
     fn local_tests_are_counted() {
         let files = files();
-        let outcome = run_tests(&modules(&files), &data(&files).unwrap(), &Options::default()).unwrap();
+        let modules = modules(&files);
+        let outcome =
+            run_chosen_tests(&modules, &data(&files).unwrap(), &Options::default(), &|_| true).unwrap();
         let value = report(&outcome);
         assert_eq!((&value["passed"], &value["failed"]), (&json!(1), &json!(0)));
         assert_eq!(value["results"][0]["outcome"], "passed");

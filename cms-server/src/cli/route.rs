@@ -21,6 +21,14 @@ impl Route {
         Self::api("projects").id(project)
     }
 
+    /// Starts at the place of OPA's API for an environment.
+    ///
+    /// # Errors
+    /// A usage error when one of the two cannot be a name.
+    pub(crate) fn opa(project: &str, environment: &str) -> Result<Self, Failure> {
+        Self("/opa".to_owned()).id(project)?.id(environment)
+    }
+
     /// Adds a fixed part.
     #[must_use]
     pub(crate) fn fixed(mut self, part: &str) -> Self {

@@ -25,6 +25,12 @@ impl Module {
     pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
         Self { name: name.into(), text: text.into() }
     }
+
+    /// Whether it holds tests, and so takes no part in decisions.
+    pub fn holds_tests(&self, options: &Options) -> bool {
+        let has_tests = || read(self, options).is_ok_and(|outline| outline.tests().next().is_some());
+        self.name.ends_with("_test") && has_tests()
+    }
 }
 
 /// Who writes the policies, as far as it changes what they may say.

@@ -34,6 +34,18 @@ impl Places {
         self.texts.get(file).map(|(_, translation)| translation.text.as_str())
     }
 
+    /// A text as it was written, and its translation.
+    pub(super) fn of(&self, file: &str) -> Option<(&str, &Translation)> {
+        self.texts.get(file).map(|(original, translation)| (original.as_str(), translation))
+    }
+
+    /// Lets the compiler read something else. Its places are then no longer true.
+    pub(super) fn set_text(&mut self, file: &str, text: String) {
+        if let Some((_, translation)) = self.texts.get_mut(file) {
+            translation.text = text;
+        }
+    }
+
     /// The functions that the texts call through stubs.
     pub(super) fn functions(&self) -> &BTreeSet<String> {
         &self.functions
@@ -61,7 +73,7 @@ impl Places {
 }
 
 /// Line and column of an offset, from 1, in characters.
-fn place_of(text: &str, offset: usize) -> Option<(u32, u32)> {
+pub(super) fn place_of(text: &str, offset: usize) -> Option<(u32, u32)> {
     let before = text.get(..offset)?;
     let line = before.matches('\n').count();
     let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count());

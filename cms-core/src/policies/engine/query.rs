@@ -57,7 +57,7 @@ impl Queries {
     /// What is wrong with the policies.
     pub fn new(modules: &[Module], data: &Data, options: &Options) -> Result<Self, Vec<Diagnostic>> {
         let limits = options.limits.clone();
-        let deciding = modules.iter().filter(|module| !holds_tests(module, options));
+        let deciding = modules.iter().filter(|module| !module.holds_tests(options));
         let deciding: Vec<&Module> = deciding.collect();
         compile::within_stack(|| {
             let outlines =
@@ -116,11 +116,6 @@ impl std::fmt::Debug for Queries {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Queries").finish_non_exhaustive()
     }
-}
-
-fn holds_tests(module: &Module, options: &Options) -> bool {
-    let has_tests = || module::read(module, options).is_ok_and(|outline| outline.tests().next().is_some());
-    module.name.ends_with("_test") && has_tests()
 }
 
 /// Whether all parts of a query came out as something other than `false`.

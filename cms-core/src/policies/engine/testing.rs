@@ -15,14 +15,19 @@ use super::compile;
 use super::data::Data;
 use super::diagnostic::Diagnostic;
 use super::evaluate::EvaluationError;
+use super::explain::Explainer;
 use super::interpreter;
 use super::limits::Limits;
 use super::meter;
 use super::module::{self, Module, Options};
 use super::outline::Outline;
-use super::path::reference_of;
+use super::path::{QueryPath, reference_of};
 use super::program::Program;
+use super::snapshot::Input;
 use super::stack::guarded;
+
+/// How many failures of one run are explained.
+const MAX_EXPLAINED: usize = 20;
 
 /// The outcome of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,8 +68,14 @@ pub struct TestResult {
     pub duration: Duration,
     /// The name of the document that holds it.
     pub file: String,
-    /// The line, from 1.
+    /// The line, from 1: of the test, or of the expression with which it failed.
     pub line: u32,
+}
+
+impl TestResult {
+    fn full_name(&self) -> String {
+        format!("{}.{}", self.package, self.name)
+    }
 }
 
 /// What came of a test.
@@ -103,6 +114,19 @@ pub struct FileCoverage {
 /// # Errors
 /// What is wrong with the policies, if they do not compile.
 pub fn run_tests(modules: &[Module], data: &Data, options: &Options) -> Result<TestReport, Vec<Diagnostic>> {
+    run_chosen_tests(modules, data, options, &|_| true)
+}
+
+/// Compiles all policies and runs those tests whose names, such as `rag.authz_test.test_reader`, are chosen.
+///
+/// # Errors
+/// As [`run_tests`].
+pub fn run_chosen_tests(
+    modules: &[Module],
+    data: &Data,
+    options: &Options,
+    chosen: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<TestReport, Vec<Diagnostic>> {
     // Refuses, among others, recursion, which the interpreter could not survive.
     Program::compile(modules, options)?;
     let outlines =
@@ -112,9 +136,42 @@ pub fn run_tests(modules: &[Module], data: &Data, options: &Options) -> Result<T
             compile::engine(modules, &compile::places(modules.iter().zip(&outlines)), &options.limits)?;
         let mut run = Run::new(engine, &data.to_value(), &options.limits);
         let results = modules.iter().zip(&outlines).flat_map(|(module, outline)| tests(module, outline));
+        let results = results.filter(|test| chosen(&test.full_name()));
         let results = results.map(|test| run.test(test)).collect();
         Ok(report(results, run.coverage(modules, &outlines)))
     })
+    .map(|mut report| {
+        explain_failures(&mut report.results, modules, data, options);
+        report
+    })
+}
+
+/// Says of failed tests with which expression they did.
+fn explain_failures(results: &mut [TestResult], modules: &[Module], data: &Data, options: &Options) {
+    let mut failed = results.iter_mut().filter(|test| test.outcome == Outcome::Failed).peekable();
+    if failed.peek().is_none() {
+        return;
+    }
+    let mut options = options.clone();
+    options.limits.time = options.limits.test_time;
+    let Ok(explainer) = Explainer::new(modules, data, &options) else { return };
+    for test in failed.take(MAX_EXPLAINED) {
+        let path = test.package.split('.').chain(test.name.split('.'));
+        let Ok(path) = QueryPath::from_segments(path) else { continue };
+        let explanation = explainer.explain(&path, &Input::NONE);
+        let own = explanation.tried.iter().find(|tried| tried.rule == test.full_name());
+        let Some(failure) = own.and_then(|tried| tried.failure.as_ref()) else { continue };
+        let reason = own.and_then(|tried| tried.deepest_failure()).map_or_else(String::new, |tried| {
+            let failure = tried.failure.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!(
+                "; {}:{}: {failure}",
+                tried.document,
+                tried.failure.as_ref().map_or(tried.line, |f| f.line)
+            )
+        });
+        test.line = failure.line;
+        test.message = test.message.take().map(|message| format!("{message}: {failure}{reason}"));
+    }
 }
 
 /// The tests of a module, not yet run. A test with several definitions is one test.

@@ -177,7 +177,7 @@ fn looped(bar: &Token<'_>, inner: &[Token<'_>], replaced: &mut BTreeMap<usize, S
 }
 
 /// Ends the names of variables that had the name of a rule.
-const LOCAL: &str = "__cms_local";
+pub(super) const LOCAL: &str = "__cms_local";
 
 /// Where the bracket that `tokens` begin with is closed.
 fn bracket_end(tokens: &[Token<'_>]) -> Option<usize> {

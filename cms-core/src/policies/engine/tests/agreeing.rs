@@ -132,4 +132,19 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn explanations_and_decisions_agree(text in policy(), inputs in prop::collection::vec(input(), 2)) {
+        let data = Data::from_documents([("d/table", "[0, 1, 2]")], &Limits::default()).unwrap();
+        let Ok(program) = compile(&[("p", &text)]) else { return Ok(()) };
+        let snapshot = Snapshot::new(Arc::new(program), &data).unwrap();
+        for input in &inputs {
+            for rule in ["p/r1", "p/r2", "p/s0"].map(|rule| QueryPath::parse(rule).unwrap()) {
+                let input = Input::from_json(input.as_bytes(), snapshot.program()).unwrap();
+                let Ok(decided) = snapshot.evaluate(&rule, &input) else { continue };
+                let found = explain::contradiction(&[Module::new("p", text.as_str())], &data, &rule, &input, &decided);
+                prop_assert_eq!(found, None, "{}", &text);
+            }
+        }
+    }
 }

@@ -112,6 +112,11 @@ impl Case {
         let options =
             if self.strict_error { EvaluationOptions::STRICT } else { EvaluationOptions::default() };
         let answer = snapshot.evaluate_with(&path, &input, options).map_err(failed)?;
+        // The interpreter takes what is in nothing for `false`.
+        let differs = self.note == "in/in undefined";
+        let told = || explain::contradiction(&modules, &data, &path, &input, &answer);
+        let explained = if differs { None } else { told() };
+        explained.map_or(Ok(()), |said| Err(("explanation".to_owned(), said)))?;
         Ok(match answer.to_json(1 << 20).map_err(failed)? {
             Some(json) => {
                 // As the cases are read: a number that no double holds is a text.

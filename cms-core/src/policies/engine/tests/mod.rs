@@ -7,6 +7,7 @@ mod conforming;
 mod contradicting;
 mod deciding;
 mod exhausting;
+mod explain;
 mod indexing;
 mod running;
 

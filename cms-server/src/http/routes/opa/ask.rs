@@ -40,10 +40,11 @@ pub(super) struct Ask {
 /// The parameters of OPA that change the answer here.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Options {
-    pretty: bool,
+    pub(super) pretty: bool,
     pub(super) provenance: bool,
     pub(super) metrics: bool,
     pub(super) strict: bool,
+    pub(super) explain: bool,
     pub(super) input: Option<String>,
     pub(super) query: Option<String>,
 }
@@ -62,6 +63,9 @@ pub(super) struct Shape {
     /// Whether an error of a built-in function ends the evaluation; else its call is undefined.
     #[param(rename = "strict-builtin-errors")]
     strict_builtin_errors: Option<bool>,
+    /// Whether the answer explains itself: `notes`, `fails`, `full`, `debug` or `off`. Takes the right to
+    /// read policies and data.
+    explain: Option<String>,
 }
 
 impl FromRequestParts<AppState> for Ask {
@@ -166,6 +170,7 @@ impl Options {
                 "provenance" => options.provenance = is_on(value),
                 "strict-builtin-errors" => options.strict = is_on(value),
                 "metrics" | "instrument" => options.metrics |= is_on(value),
+                "explain" => options.explain = matches!(value, "notes" | "fails" | "full" | "debug"),
                 "input" => options.input = Some(decode(value)),
                 "q" => options.query = Some(decode(value)),
                 _ => {}
@@ -213,7 +218,7 @@ mod tests {
     #[test]
     fn parameters_are_read_as_opa_reads_them() {
         let options = Options::parse("pretty&input=%7B%22a%22:+1%7D&explain=full&provenance=false&q=x%3D1");
-        assert!(options.pretty && !options.provenance);
+        assert!(options.pretty && options.explain && !options.provenance);
         assert_eq!((options.input.as_deref(), options.query.as_deref()), (Some("{\"a\": 1}"), Some("x=1")));
         assert!(!Options::parse("pretty=0").pretty && Options::parse("instrument=True").metrics);
         assert_eq!(decode("100%"), "100%");

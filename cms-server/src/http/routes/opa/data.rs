@@ -38,6 +38,10 @@ pub(super) struct DataAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     metrics: Option<serde_json::Value>,
+    /// Why it came out so, when asked for: definitions that were tried, or with `pretty` lines of text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    explanation: Option<serde_json::Value>,
     /// That a body had no `input`.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<OpaWarning>,
@@ -51,6 +55,12 @@ pub(super) struct OpaWarning {
     /// What is probably wrong.
     message: &'static str,
 }
+
+/// The answer of a client that always asks for explanations does not depend on whether it may have them.
+const NO_EXPLANATION: OpaWarning = OpaWarning {
+    code: "explanation_not_allowed",
+    message: "an explanation takes the right to read policies and data",
+};
 
 const NO_INPUT: OpaWarning =
     OpaWarning { code: "api_usage_warning", message: "'input' key missing from the request" };
@@ -135,9 +145,34 @@ impl Ask {
     ) -> Answer<Response> {
         let started = Instant::now();
         let evaluated = self.evaluate(app, &self.path, input).await?;
+        let (explanation, warning) = match self.explanation(app, &evaluated, input).await {
+            Err(error) if error.kind() == ErrorKind::Denied => (None, Some(NO_EXPLANATION)),
+            told => (told?, warning),
+        };
         let (metrics, provenance) = (self.metrics(started), self.provenance(&evaluated.release));
         let (result, decision_id) = (evaluated.result, evaluated.decision_id);
-        self.reply(DataAnswer { result, decision_id, provenance, metrics, warning })
+        self.reply(DataAnswer { result, decision_id, provenance, metrics, explanation, warning })
+    }
+
+    /// Why a decision came out as it did, if that was asked for. As in OPA, `pretty` makes it text.
+    async fn explanation(
+        &self,
+        app: &AppState,
+        evaluated: &Evaluated,
+        input: Option<&str>,
+    ) -> Result<Option<serde_json::Value>, Error> {
+        if !self.options.explain {
+            return Ok(None);
+        }
+        let path = query_path(&self.path)?;
+        let decisions = app.cms().decisions();
+        let told = decisions.explain(&self.ctx, &self.project, evaluated, &path, input).await?;
+        let shown = if self.options.pretty {
+            serde_json::to_value(told.text)
+        } else {
+            serde_json::to_value(told.tried)
+        };
+        shown.map(Some).map_err(Error::internal)
     }
 
     /// Answers in the older form: the body is the input, the answer the document.
@@ -169,6 +204,7 @@ mod tests {
             decision_id: "d".into(),
             provenance: None,
             metrics: None,
+            explanation: None,
             warning: None,
         };
         assert_eq!(serde_json::to_string(&answer).unwrap(), r#"{"decision_id":"d"}"#);
