@@ -5,6 +5,7 @@
 
 mod decisions;
 mod documents;
+mod neighbour;
 mod secrets;
 mod startup;
 
@@ -29,12 +30,13 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let effort = Effort::from_env();
-    let parts: [Part; 5] = [
+    let parts: [Part; 6] = [
         ("startup", startup::run),
         ("decisions", decisions::run),
         ("reveal", secrets::reveal),
         ("write", secrets::write),
         ("documents", documents::run),
+        ("neighbour", neighbour::run),
     ];
     parts.iter().filter(|(part, _)| wanted(part)).try_for_each(|(_, run)| run(effort))
 }

@@ -104,7 +104,14 @@ impl Reader<'_> {
             | Instruction::Count { dest, .. }
             | Instruction::CallRule { dest, .. } => self.set(dest, None),
             Instruction::BuiltinCall { params_index } => {
-                self.set(data.get_builtin_call_params(params_index)?.dest, None);
+                let call = data.get_builtin_call_params(params_index)?;
+                let function = self.program.get_builtin_info(call.builtin_index)?;
+                let check = match function.name.as_str() {
+                    // What `in` has become.
+                    "cms.internal.member_2" => self.contained(call.args[1], call.args[0]).map(Known::Check),
+                    _ => None,
+                };
+                self.set(call.dest, check);
             }
             Instruction::FunctionCall { params_index } => {
                 self.set(data.get_function_call_params(params_index)?.dest, None);

@@ -67,6 +67,15 @@ fn definitions_are_arranged_by_several_values() {
 }
 
 #[test]
+fn a_value_among_several_counts_as_well() {
+    let mut text = String::from("package p\n");
+    for key in 0..20 {
+        writeln!(text, "allow if input.action in {{\"a{key}\", \"b{key}\"}}").unwrap();
+    }
+    assert_eq!(tried(&program(&text), r#"{"action": "b7"}"#), [[7]]);
+}
+
+#[test]
 fn rules_that_a_rule_refers_to_are_indexed_too() {
     let text = table(50) + "answer := \"yes\" if allow\ndefault answer := \"no\"\n";
     let bounded = |instructions| {
