@@ -90,9 +90,7 @@ fn compare_one(effort: Effort, scenario: &Scenario, table: &mut Table) -> Result
     match timings.as_slice() {
         [own, _, theirs] => {
             let faster = own.times_faster_than(theirs);
-            // Without a rule index the machine tries rule after rule; shown, to say where that stands.
-            let target = if scenario.target > 1.0 { Target::AtLeast(scenario.target) } else { Target::Shown };
-            table.row(&scenario.name, &figures.join(" / "), faster, "x", target);
+            table.row(&scenario.name, &figures.join(" / "), faster, "x", Target::AtLeast(scenario.target));
         }
         _ => table.note(&scenario.name, &figures.join(" / ")),
     }
@@ -136,10 +134,17 @@ fn growth(effort: Effort) -> Result<()> {
             Target::AtMost(1.05),
         ),
         (
-            "10 → 1k equality rules (10k later)",
+            "10 → 1k equality rules",
             scenarios::many_rules(10),
             scenarios::many_rules(1_000),
-            Target::Shown,
+            Target::AtMost(1.6),
+        ),
+        (
+            // The target says 10k. The machine's programs end at 65,535 instructions: 7,281 such rules.
+            "10 → 7k equality rules",
+            scenarios::many_rules(10),
+            scenarios::many_rules(7_000),
+            Target::AtMost(1.6),
         ),
     ];
     for (name, small, large, target) in pairs {
