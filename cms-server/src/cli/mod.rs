@@ -105,7 +105,7 @@ enum Command {
     Member(member::MemberArgs),
     Policy(policy::PolicyArgs),
     /// Tries policies that a server hands over; not to be called by hand
-    #[command(name = worker::COMMAND, hide = true)]
+    #[command(name = worker::COMMAND, hide = true, after_help = "Example:\n  cms policy-worker < candidate.json")]
     PolicyWorker,
     Project(project::ProjectArgs),
     Release(release::ReleaseArgs),
