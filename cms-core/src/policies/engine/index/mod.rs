@@ -63,11 +63,16 @@ impl Definition {
 }
 
 impl Index {
-    /// The definitions that an input can satisfy, in the order of the text, into `found`.
+    /// The definitions that an input can satisfy, in the order of the text, into `found`; one at least.
     pub(super) fn select(&self, input: &Value, found: &mut Vec<usize>) {
         found.clear();
         self.root.select(input, found);
         found.sort_unstable();
+        if found.is_empty() {
+            // The machine takes a rule without any for one that is only declared: a set of nothing would
+            // be undefined instead of empty.
+            found.push(0);
+        }
     }
 }
 
