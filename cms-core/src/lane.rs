@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::error::{Error, Result};
 use crate::ids::ProjectId;
-use crate::turns::Turns;
+use crate::turns::{Turn, Turns};
 
 /// Work of one project that may wait.
 const WAITING: usize = 128;
@@ -42,6 +42,11 @@ impl Lane {
         Ok(Self(Arc::new(Inner { runtime: Some(runtime), turns: Turns::new(threads, threads - 1, WAITING) })))
     }
 
+    /// Waits for the turn of a project; `None` when too much of its work waits already.
+    pub(crate) async fn turn(&self, project: &ProjectId) -> Option<Turn> {
+        self.0.turns.take(project).await
+    }
+
     /// Runs what belongs to a project, in its turn.
     ///
     /// # Errors
@@ -51,7 +56,7 @@ impl Lane {
         project: &ProjectId,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        let Some(turn) = self.0.turns.take(project).await else {
+        let Some(turn) = self.turn(project).await else {
             let text = "the project's policies take long, and too many questions to them wait already";
             return Err(Error::unavailable("policy_busy", text).with_retry_after(Duration::from_secs(1)));
         };

@@ -246,6 +246,11 @@ async fn who_asks_for_little_does_not_wait_for_what_takes_long() {
     let name = Name::parse("slow").unwrap();
     it.cms.documents().put(&it.root, &other, Kind::Policy, &name, put, Expected::Any).await.unwrap();
 
+    // Until this is dropped, what takes long in that project waits, however long this test takes.
+    let mut turns = Vec::new();
+    while let Some(Some(turn)) = futures_util::FutureExt::now_or_never(it.cms.kit().lane.turn(&other)) {
+        turns.push(turn);
+    }
     let (cms, root) = (it.cms.clone(), it.root.clone());
     // All of this test is one thread: without another for it, nothing else would run meanwhile.
     let slow = tokio::spawn(async move {
@@ -257,6 +262,9 @@ async fn who_asks_for_little_does_not_wait_for_what_takes_long() {
         assert_eq!(it.allow(team).await, (team == "docs").to_string());
         assert!(!slow.is_finished());
     }
-    assert_eq!(slow.await.unwrap().unwrap_err().code(), "policy_time_limit");
+    drop(turns);
+    // Which of its limits comes first is a matter of the machine.
+    let code = slow.await.unwrap().unwrap_err().code();
+    assert!(["policy_time_limit", "policy_instruction_limit"].contains(&code), "{code}");
     it.verify().await;
 }
