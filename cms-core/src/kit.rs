@@ -47,14 +47,24 @@ impl Kit {
         record: NewRecord,
         change: Transaction,
     ) -> Result<Outcome> {
+        self.commit_all(ctx, &[record], change).await
+    }
+
+    /// Commits a change with several records, as [`Kit::commit`] does with one.
+    pub(crate) async fn commit_all(
+        &self,
+        ctx: &RequestContext,
+        records: &[NewRecord],
+        change: Transaction,
+    ) -> Result<Outcome> {
         let conditions = change.conditions.len();
-        let Some(once) = &ctx.once else { return self.audit.commit(ctx, record, change).await };
+        let Some(once) = &ctx.once else { return self.audit.commit_all(ctx, records, change).await };
         match once.join(change.clone()).await? {
             Some((joined, next)) => {
-                let outcome = self.audit.commit(ctx, record, joined).await?;
+                let outcome = self.audit.commit_all(ctx, records, joined).await?;
                 once.ended(outcome, next, conditions)
             }
-            None => self.audit.commit(ctx, record, change).await,
+            None => self.audit.commit_all(ctx, records, change).await,
         }
     }
 

@@ -132,8 +132,21 @@ impl Audit {
         record: NewRecord,
         change: Transaction,
     ) -> Result<Outcome> {
-        let draft = Draft::new(ctx, &record)?;
-        self.shared.commit(&[&draft], change).await
+        self.commit_all(ctx, &[record], change).await
+    }
+
+    /// Commits a change together with several records; see [`Audit::commit`].
+    ///
+    /// # Errors
+    /// As [`Audit::commit`].
+    pub async fn commit_all(
+        &self,
+        ctx: &RequestContext,
+        records: &[NewRecord],
+        change: Transaction,
+    ) -> Result<Outcome> {
+        let drafts = records.iter().map(|record| Draft::new(ctx, record)).collect::<Result<Vec<_>>>()?;
+        self.shared.commit(&drafts.iter().collect::<Vec<_>>(), change).await
     }
 
     /// Records an access; returns when the record is kept, so that the answer may leave.

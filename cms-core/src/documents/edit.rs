@@ -86,7 +86,7 @@ impl Documents {
         let proof = self.kit.authorize(ctx, write_action(Kind::Data), target).await?;
         let live = self.live(ctx, &proof, environment).await?;
         let plan = Planned { documents: self, ctx, project, path, edit };
-        self.writer.write_planned(ctx, &proof, &live, &plan).await
+        self.writer.write_planned(ctx, &proof, Some(&live), &plan).await
     }
 }
 

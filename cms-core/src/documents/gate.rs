@@ -25,11 +25,11 @@ pub(crate) struct Gate {
     trial: Arc<dyn Trial>,
 }
 
-/// What the gate has made of a change, to be kept once the change stands.
-#[derive(Debug)]
-pub(crate) enum Passed {
-    Policies(Arc<Program>),
-    Data(Data, u32),
+/// What the gate has made of changes, to be kept once they stand.
+#[derive(Debug, Default)]
+pub(crate) struct Passed {
+    program: Option<Arc<Program>>,
+    data: Option<(Data, u32)>,
 }
 
 impl Gate {
@@ -37,70 +37,74 @@ impl Gate {
         Self { artifacts, trial }
     }
 
-    /// Refuses changes that their kind does not accept. Several at once are changes of data.
-    pub(crate) async fn check(
-        &self,
-        scope: &Scope,
-        set: &SetRecord,
-        changes: &[Change],
-    ) -> Result<Option<Passed>> {
-        let Some(first) = changes.first() else { return Ok(None) };
-        match first.kind {
-            Kind::Policy => {
-                let program = self.check_policy(scope, set, &first.name, first.content.as_deref()).await?;
-                Ok(Some(Passed::Policies(program)))
-            }
-            Kind::Data => self.check_data(scope, set, changes).await.map(Some),
-            kind @ (Kind::Config | Kind::Schema | Kind::Template) => Err(Error::unprocessable(
-                "kind_not_available",
-                format!("documents of the kind `{}` are not available yet", kind.as_str()),
-            )),
+    /// Refuses changes that their kinds do not accept. All are checked as one: policies with the data
+    /// that comes with them, as they will stand together.
+    pub(crate) async fn check(&self, scope: &Scope, set: &SetRecord, changes: &[Change]) -> Result<Passed> {
+        let of = |kind: Kind| changes.iter().filter(|change| change.kind == kind).collect::<Vec<_>>();
+        let mut passed = Passed::default();
+        let (policies, data) = (of(Kind::Policy), of(Kind::Data));
+        if !data.is_empty() {
+            passed.data = Some(self.check_data(scope, set, &data).await?);
         }
+        if !policies.is_empty() {
+            let data = match &passed.data {
+                Some((data, _)) => data.clone(),
+                None => self.artifacts.data(scope, set).await?,
+            };
+            passed.program = Some(self.check_policies(scope, set, &policies, &data).await?);
+        } else if let Some((data, _)) = &passed.data {
+            let program = self.artifacts.program(scope, set).await?;
+            Snapshot::new(program, data).map_err(|found| invalid_data(&found))?;
+        }
+        check_configs(changes)?;
+        Ok(passed)
     }
 
-    /// Keeps what a change that now stands has been compiled to.
+    /// Keeps what changes that now stand have been compiled to.
     pub(crate) fn keep(&self, scope: &Scope, set: &SetRecord, passed: Passed) {
-        match passed {
-            Passed::Policies(program) => self.artifacts.keep_program(scope, set, program),
-            Passed::Data(data, source_bytes) => self.artifacts.keep_data(scope, set, data, source_bytes),
+        if let Some(program) = passed.program {
+            self.artifacts.keep_program(scope, set, program);
+        }
+        if let Some((data, source_bytes)) = passed.data {
+            self.artifacts.keep_data(scope, set, data, source_bytes);
         }
     }
 
-    async fn check_policy(
+    async fn check_policies(
         &self,
         scope: &Scope,
         set: &SetRecord,
-        name: &Name,
-        content: Option<&str>,
+        changes: &[&Change],
+        data: &Data,
     ) -> Result<Arc<Program>> {
-        if let Some(content) = content {
-            check_reserved(scope, name, content)?;
-        }
         let mut modules = self.artifacts.modules(scope, set).await?;
-        replace(&mut modules, name.as_str(), content);
-        let data = self.artifacts.data(scope, set).await?;
-        let report = self.try_out(scope, modules.clone(), &data).await?;
+        for Change { name, content, .. } in changes {
+            if let Some(content) = content {
+                check_reserved(scope, name, content)?;
+            }
+            replace(&mut modules, name.as_str(), content.as_deref());
+        }
+        let report = self.try_out(scope, modules.clone(), data).await?;
         if !report.is_success() {
             return Err(failed_tests(&report));
         }
         let program = compile(modules, options(scope)).await?;
-        Snapshot::new(program.clone(), &data).map_err(|found| refused(&found))?;
+        Snapshot::new(program.clone(), data).map_err(|found| refused(&found))?;
         Ok(program)
     }
 
-    async fn check_data(&self, scope: &Scope, set: &SetRecord, changes: &[Change]) -> Result<Passed> {
+    /// Parses the data as it will be, and how much text it comes from at most.
+    async fn check_data(&self, scope: &Scope, set: &SetRecord, changes: &[&Change]) -> Result<(Data, u32)> {
         let present = self.artifacts.data(scope, set).await?;
         let limits = options(scope).limits;
         let bytes: usize = changes.iter().filter_map(|change| change.content.as_ref()).map(String::len).sum();
         let grown = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let changes = changes.to_vec();
+        let changes: Vec<Change> = changes.iter().copied().cloned().collect();
         let data = tokio::task::spawn_blocking(move || changed(present, &changes, &limits))
             .await
             .map_err(Error::internal)?
             .map_err(|found| invalid_data(&[found]))?;
-        let program = self.artifacts.program(scope, set).await?;
-        Snapshot::new(program, &data).map_err(|found| invalid_data(&found))?;
-        Ok(Passed::Data(data, self.artifacts.data_bytes(scope, set).saturating_add(grown)))
+        Ok((data, self.artifacts.data_bytes(scope, set).saturating_add(grown)))
     }
 
     /// Checks a policy without writing it.
@@ -156,6 +160,18 @@ fn changed(data: Data, changes: &[Change], limits: &Limits) -> Result<Data, Diag
     written.iter().try_fold(data, |data, change| {
         data.with_document(change.name.as_str(), change.content.as_deref().unwrap_or_default(), limits)
     })
+}
+
+/// Refuses changes of the kinds that services configure themselves with.
+fn check_configs(changes: &[Change]) -> Result<()> {
+    let is_config = |kind| matches!(kind, Kind::Config | Kind::Schema | Kind::Template);
+    match changes.iter().find(|change| is_config(change.kind)) {
+        None => Ok(()),
+        Some(change) => Err(Error::unprocessable(
+            "kind_not_available",
+            format!("documents of the kind `{}` are not available yet", change.kind.as_str()),
+        )),
+    }
 }
 
 /// Refuses the package `cms` in documents that are not named so: who may write which is decided by

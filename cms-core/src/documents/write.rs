@@ -2,23 +2,23 @@
 //! The one way in which a document changes: validate, version, update the set, release where the
 //! project asks for it, all in one commit.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use super::gate::Gate;
+use super::gate::{Gate, Passed};
 use super::live::Live;
 use super::record::{BucketEntry, SetRecord, VersionRecord, decode, encode};
 use super::set::{CURRENT_SET, blob_key, hash};
 use super::{
     MAX_DOCUMENT_BYTES, MAX_DOCUMENTS, MAX_MESSAGE_CHARS, MAX_VERSIONS, Written, head_key, not_found,
-    version_key,
+    version_key, write_action,
 };
 use crate::api::documents::Kind;
 use crate::audit::NewRecord;
-use crate::auth::Authorized;
+use crate::auth::{Authorized, Target};
 use crate::context::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expected::Expected;
@@ -26,7 +26,7 @@ use crate::ids::{Name, ProjectId};
 use crate::kit::Kit;
 use crate::projects::record::{META, ProjectRecord};
 use crate::releases::activate::{Stamp, before_of, make_release, move_pointer, read_environment};
-use crate::store::{Condition, Entry, Outcome, Scope, Transaction};
+use crate::store::{Condition, Entry, Operation, Outcome, Scope, Transaction};
 
 /// How often a write is tried again when others change the project at the same time.
 const ATTEMPTS: usize = 32;
@@ -76,6 +76,34 @@ struct Present {
     meta: ProjectRecord,
 }
 
+/// Changes together, ready to be committed.
+struct Prepared {
+    set: SetRecord,
+    passed: Passed,
+    written: Vec<Written>,
+    release: Option<String>,
+    transaction: Transaction,
+}
+
+impl Prepared {
+    /// One record for each document that changes.
+    fn records(&self, scope: &Scope, reason: Option<&String>) -> Vec<NewRecord> {
+        let record = |Written { document, .. }: &Written| {
+            let target = Target::new(scope.project(), document.kind.as_str()).named(&document.name);
+            let action = write_action(document.kind).as_str();
+            let record = NewRecord::new(action, target.to_string(), scope.project().clone());
+            self.stamped(record.version(document.version).reason(reason.cloned()))
+        };
+        self.written.iter().map(record).collect()
+    }
+
+    /// A record with the release that the changes make.
+    fn stamped(&self, mut record: NewRecord) -> NewRecord {
+        record.release.clone_from(&self.release);
+        record
+    }
+}
+
 impl Writer {
     pub(crate) fn new(kit: Kit, gate: Gate) -> Self {
         Self { kit, gate, queues: Mutex::default() }
@@ -121,10 +149,10 @@ impl Writer {
         &self,
         ctx: &RequestContext,
         proof: &Authorized,
-        live: &Live,
+        live: Option<&Live>,
         plan: &dyn Plan,
     ) -> Result<bool> {
-        let write = Write { ctx, proof, scope: self.kit.scope(proof), message: None, live: Some(live) };
+        let write = Write { ctx, proof, scope: self.kit.scope(proof), message: None, live };
         let _turn = self.begin(&write, &[]).await?;
         for _ in 0..ATTEMPTS {
             let present = present(&write.scope).await?;
@@ -158,7 +186,32 @@ impl Writer {
         present: Present,
         changes: Vec<Headed>,
     ) -> Result<Option<Vec<Written>>> {
-        let Write { ctx, proof, scope, message, live } = write;
+        let Write { ctx, proof, scope, live, .. } = write;
+        let prepared = self.prepare(write, present, changes).await?;
+        if prepared.transaction.operations.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let mut records = prepared.records(scope, write.message.as_ref());
+        if records.is_empty() {
+            // Nothing was written, but what is there is activated.
+            let proof = live.and_then(|live| live.proof()).unwrap_or(proof);
+            records.push(prepared.stamped(NewRecord::of(proof).reason(write.message.clone())));
+        }
+        if let [written] = prepared.written.as_slice() {
+            ctx.offer(written)?;
+        }
+        match self.kit.commit_all(ctx, &records, prepared.transaction).await? {
+            Outcome::Conflict { .. } => Ok(None),
+            Outcome::Committed { .. } => {
+                self.gate.keep(scope, &prepared.set, prepared.passed);
+                Ok(Some(prepared.written))
+            }
+        }
+    }
+
+    /// Works out everything that changes together write, and refuses what the gate does not let pass.
+    async fn prepare(&self, write: &Write<'_>, present: Present, changes: Vec<Headed>) -> Result<Prepared> {
+        let Write { ctx, scope, message, live, .. } = write;
         let stamp =
             Stamp { author: ctx.principal.to_string(), time: self.kit.now(), message: message.clone() };
         let (mut entries, mut written, mut stores) = (Vec::new(), Vec::new(), Transaction::new());
@@ -183,33 +236,11 @@ impl Writer {
             .when(Condition::as_read(&set_key, present.set_entry.as_ref()))
             .when(Condition::as_read(&scope.key(META), Some(&present.meta_entry)));
         if !changes.is_empty() {
-            transaction = transaction.put(set_key, encode(&set)?).and(stores).and(buckets);
+            transaction = transaction.put(set_key, encode(&set)?).and(once_each(stores.and(buckets)));
         }
         let (release, releasing) = self.auto_release(scope, &present.meta, &set, &stamp, *live).await?;
-        if changes.is_empty() && releasing.operations.is_empty() {
-            return Ok(Some(Vec::new()));
-        }
-        let proof = live.and_then(|live| live.proof()).filter(|_| changes.is_empty()).unwrap_or(proof);
-        let mut audited = NewRecord::of(proof).reason(message.clone());
-        if let [Written { document, .. }] = written.as_slice() {
-            audited = audited.version(document.version);
-        }
-        if let Some(release) = &release {
-            audited = audited.release(release.clone());
-        }
         written.iter_mut().for_each(|written| written.document.release.clone_from(&release));
-        if let [written] = written.as_slice() {
-            ctx.offer(written)?;
-        }
-        match self.kit.commit(ctx, audited, transaction.and(releasing)).await? {
-            Outcome::Conflict { .. } => Ok(None),
-            Outcome::Committed { .. } => {
-                if let Some(passed) = passed {
-                    self.gate.keep(scope, &set, passed);
-                }
-                Ok(Some(written))
-            }
-        }
+        Ok(Prepared { set, passed, written, release, transaction: transaction.and(releasing) })
     }
 
     /// What releases the set and activates it in every environment that asks for that, and in the one
@@ -274,6 +305,16 @@ fn stored(scope: &Scope, change: &Change, record: &VersionRecord) -> Result<Tran
         Some(content) => transaction.put(scope.key(&blob_key(&record.hash)), content.clone()),
         None => transaction,
     })
+}
+
+/// Lets what is named by its content be written once, however many documents or kinds share it.
+fn once_each(mut transaction: Transaction) -> Transaction {
+    let mut seen = HashSet::new();
+    transaction.operations.retain(|operation| match operation {
+        Operation::Put { key, .. } => seen.insert(key.clone()),
+        _ => true,
+    });
+    transaction
 }
 
 fn check_size(change: &Change) -> Result<()> {
@@ -345,3 +386,6 @@ fn next_version(write: &Change, head: Option<&VersionRecord>, stamp: &Stamp) -> 
         parent,
     })
 }
+
+#[cfg(test)]
+mod tests;
