@@ -26,6 +26,7 @@ use crate::keyrings::Keyrings;
 use crate::kit::Kit;
 use crate::projects::{Members, Projects};
 use crate::releases::Releases;
+use crate::requests::Requests;
 use crate::secrets::{Secrets, SecretsReport};
 use crate::store::{Capabilities, Store};
 use crate::verify::{VerifyReport, projects, verify_look_ups, verify_project};
@@ -42,6 +43,7 @@ struct Inner {
     members: Members,
     documents: Documents,
     releases: Releases,
+    requests: Requests,
     decisions: Decisions,
     events: Events,
     secrets: Secrets,
@@ -98,6 +100,11 @@ impl Cms {
     /// Releases and environments.
     pub fn releases(&self) -> &Releases {
         &self.0.releases
+    }
+
+    /// Change requests.
+    pub fn requests(&self) -> &Requests {
+        &self.0.requests
     }
 
     /// Decisions.

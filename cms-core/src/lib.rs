@@ -23,6 +23,7 @@ mod lane;
 pub mod policies;
 pub mod projects;
 pub mod releases;
+pub mod requests;
 pub mod secrets;
 pub mod sensitive;
 pub mod store;

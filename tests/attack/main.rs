@@ -8,10 +8,11 @@
 //! Not reachable, because what they attack is not there yet: 7 (one-time codes), 8 (groups and policies by
 //! name), 9 (rekeying over HTTP), 13 (leases), 15 (certificates), 19 (Git), 20 (outgoing requests), 23 (YAML
 //! and XML: refused as content types), 32 and 33 (templates, schemas), 34 (database roles, LDAP), 35 and 36
-//! (PKI, ACME), 37 (transit), 39 and 40 (OIDC, SAML), 41 (wrapping), 43 (approvals), 46 (audit devices by
+//! (PKI, ACME), 37 (transit), 39 and 40 (OIDC, SAML), 41 (wrapping), 46 (audit devices by
 //! API), 50 (bundles from outside), 51 (restore), 53 (webhooks), 55 to 57 (browser sessions), 60 and 61
 //! (Python, embedding).
 
+mod approvals;
 mod credentials;
 mod input;
 mod races;

@@ -182,6 +182,49 @@ const SAMPLES: &[Sample] = &[
         "projects/{p}/environments/default/bundle.tar.gz",
         "",
     ),
+    sample(
+        "POST",
+        "/api/v1/projects/{project}/requests",
+        "projects/{p}/requests",
+        r#"{"title":"t","changes":[{"kind":"data","name":"absent","op":"delete","base_version":1}]}"#,
+    ),
+    sample("GET", "/api/v1/projects/{project}/requests", "projects/{p}/requests", ""),
+    sample(
+        "GET",
+        "/api/v1/projects/{project}/requests/{id}",
+        "projects/{p}/requests/00000000-0000-7000-8000-000000000000",
+        "",
+    ),
+    sample(
+        "PATCH",
+        "/api/v1/projects/{project}/requests/{id}",
+        "projects/{p}/requests/00000000-0000-7000-8000-000000000000",
+        "{}",
+    ),
+    sample(
+        "POST",
+        "/api/v1/projects/{project}/requests/{id}/approve",
+        "projects/{p}/requests/00000000-0000-7000-8000-000000000000/approve",
+        r#"{"hash":""}"#,
+    ),
+    sample(
+        "POST",
+        "/api/v1/projects/{project}/requests/{id}/reject",
+        "projects/{p}/requests/00000000-0000-7000-8000-000000000000/reject",
+        r#"{"reason":"r"}"#,
+    ),
+    sample(
+        "POST",
+        "/api/v1/projects/{project}/requests/{id}/withdraw",
+        "projects/{p}/requests/00000000-0000-7000-8000-000000000000/withdraw",
+        "",
+    ),
+    sample(
+        "POST",
+        "/api/v1/projects/{project}/requests/{id}/apply",
+        "projects/{p}/requests/00000000-0000-7000-8000-000000000000/apply",
+        "",
+    ),
     sample("GET", "/api/v1/projects/{project}/bundle-keys", "projects/{p}/bundle-keys", ""),
     sample("POST", "/api/v1/projects/{project}/bundle-keys/rotate", "projects/{p}/bundle-keys/rotate", ""),
     sample("GET", "/api/v1/projects/{project}/events", "projects/{p}/events", ""),
@@ -685,6 +728,7 @@ fn every_change_and_every_reveal_leaves_its_record() {
         ] {
             changes.make(&root, method, &template, &path, body).await;
         }
+        decide_requests(it, &mut changes).await;
         root.patch("projects/new", json!({"auto_release": false})).await.is(200);
         root.put("projects/new/data/x", json!({})).await.is(201);
         changes
@@ -700,6 +744,28 @@ fn every_change_and_every_reveal_leaves_its_record() {
         }
         changes.check().await;
     });
+}
+
+/// Every way that a change request can go.
+async fn decide_requests(it: &Served, changes: &mut Changes<'_>) {
+    const ALL: &str = "/api/v1/projects/{project}/requests";
+    let (root, ann) = (it.root(), it.member("ann", "acme", "project-admin").await);
+    let draft = json!({"kind": "data", "name": "drafted", "op": "put", "content": "{}", "base_version": 0});
+    let draft = json!({"title": "t", "changes": [draft]});
+    for ends in [&["reject"] as &[&str], &["withdraw"], &["approve", "apply"]] {
+        let made = changes.make(&root, "POST", ALL, "projects/acme/requests", draft.clone()).await;
+        let path = format!("projects/acme/requests/{}", made["id"].as_str().unwrap());
+        changes.make(&root, "PATCH", &format!("{ALL}/{{id}}"), &path, json!({"title": "u"})).await;
+        for verb in ends {
+            let who = if *verb == "withdraw" { &root } else { &ann };
+            let body = match *verb {
+                "approve" => json!({"hash": made["hash"]}),
+                "reject" => json!({"reason": "no"}),
+                _ => Value::Null,
+            };
+            changes.make(who, "POST", &format!("{ALL}/{{id}}/{verb}"), &format!("{path}/{verb}"), body).await;
+        }
+    }
 }
 
 /// Changes that were made, by request id.

@@ -87,9 +87,11 @@ fn environments_are_added_and_choose_for_themselves() {
         let rest = root.get(&format!("projects/p/environments?limit=2&cursor={next}")).await.is(200);
         assert_eq!((&rest["items"][0]["name"], &rest["next_cursor"]), (&json!("canary"), &json!(null)));
         root.put("projects/p/environments/Not%20OK", json!({})).await.is(400);
-        root.put("projects/p/environments/dev", json!({"approvals": 2}))
-            .await
-            .problem(422, "approvals_not_available");
+        for wrong in [json!({"quorum": 1, "approvers": ["nobody"]}), json!(1000)] {
+            let put = root.put("projects/p/environments/dev", json!({"approvals": wrong})).await;
+            put.problem(422, "invalid_approvals");
+        }
+        root.put("projects/p/environments/dev", json!({"approvals": "two"})).await.is(400);
         root.get("projects/p/environments/nowhere").await.problem(404, "not_found");
     });
 }

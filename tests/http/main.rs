@@ -21,6 +21,7 @@ mod preconditions;
 mod projects;
 mod protocol;
 mod releases;
+mod requests;
 mod secrets;
 mod system;
 mod users;

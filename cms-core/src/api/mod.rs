@@ -16,6 +16,7 @@ pub mod keys;
 pub mod page;
 pub mod projects;
 pub mod releases;
+pub mod requests;
 pub mod secrets;
 pub mod users;
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Releases and environments on the wire.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::decision_log::DecisionLog;
@@ -91,11 +94,96 @@ pub struct Environment {
     pub version: u64,
     /// Whether every accepted change is released and activated here.
     pub auto_release: bool,
-    /// How many approvals a change needs; 0: none.
-    pub approvals: u32,
+    /// Which approvals whatever goes live here needs; 0: none.
+    pub approvals: Approvals,
+    /// Releases that were rolled back here: only a person puts them in force again, by activating.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rolled_back: Vec<String>,
     /// How its decisions are logged; `null`: not at all.
     #[serde(default)]
     pub decision_log: Option<DecisionLog>,
+}
+
+/// The approvals that an environment asks for: their number alone, or with who gives them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Approvals {
+    /// So many, by project-admins and up.
+    Quorum(u32),
+    /// By a rule.
+    Rule(ApprovalRule),
+}
+
+/// Who must approve what goes live in an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalRule {
+    /// How many different people; 0: none.
+    pub quorum: u32,
+    /// Who may: names of users, and of roles such as `project-admin`. Project-admins and up, if none is
+    /// named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<String>,
+    /// For how many seconds requests stay open, unless they say so themselves; 7 days if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_after: Option<u64>,
+}
+
+impl Approvals {
+    /// How many different people must approve.
+    pub fn quorum(&self) -> u32 {
+        match self {
+            Self::Quorum(quorum) | Self::Rule(ApprovalRule { quorum, .. }) => *quorum,
+        }
+    }
+
+    /// Who may approve; nobody in particular, if it is empty.
+    pub fn approvers(&self) -> &[String] {
+        match self {
+            Self::Quorum(_) => &[],
+            Self::Rule(rule) => &rule.approvers,
+        }
+    }
+
+    /// For how many seconds requests stay open.
+    pub fn expires_after(&self) -> Option<u64> {
+        match self {
+            Self::Quorum(_) => None,
+            Self::Rule(rule) => rule.expires_after,
+        }
+    }
+}
+
+impl Default for Approvals {
+    fn default() -> Self {
+        Self::Quorum(0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Approvals {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ApprovalsVisitor)
+    }
+}
+
+/// Reads either form and reports what is wrong within it, which an untagged enum would not.
+struct ApprovalsVisitor;
+
+impl<'de> Visitor<'de> for ApprovalsVisitor {
+    type Value = Approvals;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of approvals, or an object with `quorum` and `approvers`")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Approvals, E> {
+        let quorum = u32::try_from(number).map_err(|_| E::custom("so many approvals cannot be given"))?;
+        Ok(Approvals::Quorum(quorum))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Approvals, A::Error> {
+        ApprovalRule::deserialize(de::value::MapAccessDeserializer::new(map)).map(Approvals::Rule)
+    }
 }
 
 /// Settings of an environment.
@@ -105,9 +193,10 @@ pub struct PutEnvironment {
     /// Whether every accepted change is released and activated here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_release: Option<bool>,
-    /// How many approvals a change needs. Change requests are not available yet: only 0 is taken.
+    /// Which approvals whatever goes live here needs: how many (0: none), or a rule. Asking for less
+    /// than before takes the right to go over the heads of the approvers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approvals: Option<u32>,
+    pub approvals: Option<Approvals>,
     /// How its decisions are logged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision_log: Option<DecisionLog>,
@@ -148,7 +237,7 @@ pub struct Activation {
     pub release: String,
     /// The release that was active before.
     pub previous: Option<String>,
-    /// `activate`, `rollback` or `auto`.
+    /// `activate`, `rollback`, `auto` or `request`.
     pub kind: String,
     /// Who did it.
     pub author: String,

@@ -95,8 +95,16 @@ actions! {
     SecretDelete => "secret:delete",
     /// Destroy versions of secrets for good.
     SecretDestroy => "secret:destroy",
-    /// Open a change request.
+    /// Read change requests.
+    RequestRead => "request:read",
+    /// Open and edit change requests.
     RequestCreate => "request:create",
+    /// Approve and reject change requests.
+    RequestApprove => "request:approve",
+    /// Apply change requests that are approved.
+    RequestApply => "request:apply",
+    /// Go over the heads of the approvers: apply without approvals, and ask for fewer of them.
+    RequestEmergency => "request:emergency",
     /// Read the audit trail.
     AuditRead => "audit:read",
     /// Verify and export the audit trail.

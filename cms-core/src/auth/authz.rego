@@ -62,6 +62,7 @@ allow if {
 	by_scope[scope.name][input.action]
 	narrowed_environment(scope)
 	narrowed_prefix(scope)
+	drafted(scope)
 	not reserved
 }
 
@@ -98,7 +99,11 @@ everywhere := {
 		"project:write": true,
 		"release:create": true,
 		"release:read": true,
+		"request:apply": true,
+		"request:approve": true,
 		"request:create": true,
+		"request:emergency": true,
+		"request:read": true,
 		"secret:delete": true,
 		"secret:destroy": true,
 		"secret:list": true,
@@ -118,13 +123,15 @@ everywhere := {
 		"member:read": true,
 		"project:read": true,
 		"release:read": true,
+		"request:read": true,
 		"secret:list": true,
 		"system:read": true,
 		"user:read": true,
 	},
 }
 
-# What the roles within a project allow.
+# What the roles within a project allow. An environment may name a project-user as an approver; if it
+# names nobody, those who administer the project approve.
 within := {
 	"project-admin": {
 		"audit:read": true,
@@ -150,7 +157,10 @@ within := {
 		"project:write": true,
 		"release:create": true,
 		"release:read": true,
+		"request:apply": true,
+		"request:approve": true,
 		"request:create": true,
+		"request:read": true,
 		"secret:delete": true,
 		"secret:destroy": true,
 		"secret:list": true,
@@ -170,7 +180,9 @@ within := {
 		"policy:test": true,
 		"project:read": true,
 		"release:read": true,
+		"request:approve": true,
 		"request:create": true,
+		"request:read": true,
 		"secret:list": true,
 		"secret:read": true,
 	},
@@ -183,6 +195,7 @@ within := {
 		"member:read": true,
 		"project:read": true,
 		"release:read": true,
+		"request:read": true,
 		"secret:list": true,
 	},
 }
@@ -197,19 +210,27 @@ by_scope := {
 		"policy:read": true,
 		"policy:test": true,
 		"release:read": true,
+		"request:read": true,
 	},
 	"policy:write": {
 		"data:write": true,
 		"policy:test": true,
 		"policy:write": true,
 		"release:create": true,
+		"request:create": true,
+		"request:read": true,
 	},
 	"config:read": {
 		"config:read": true,
 		"environment:read": true,
 		"event:read": true,
+		"request:read": true,
 	},
-	"config:write": {"config:write": true},
+	"config:write": {
+		"config:write": true,
+		"request:create": true,
+		"request:read": true,
+	},
 	"secret:read": {
 		"secret:list": true,
 		"secret:read": true,
@@ -248,6 +269,16 @@ narrowed_prefix(scope) if input.target.name == scope.prefix
 
 narrowed_prefix(scope) if startswith(input.target.name, concat("", [scope.prefix, "/"]))
 
+# What a scope may not write, it may not ask for either.
+drafted(_) if input.action != "request:create"
+
+drafted(scope) if drafts[scope.name][input.target.kind]
+
+drafts := {
+	"policy:write": {"policy": true, "data": true},
+	"config:write": {"config": true, "schema": true, "template": true},
+}
+
 # The policies of CMS itself are the cms-admin's: who may change them may do everything.
 reserved if {
 	input.target.project == "platform"
@@ -260,7 +291,13 @@ reserved if {
 	moves[input.action]
 }
 
-guarded := {"policy:write": true, "data:write": true}
+guarded := {
+	"policy:write": true,
+	"data:write": true,
+	"request:approve": true,
+	"request:apply": true,
+	"request:emergency": true,
+}
 
 moves := {"environment:activate": true, "environment:write": true, "project:write": true, "project:delete": true, "release:create": true}
 

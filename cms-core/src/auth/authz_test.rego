@@ -32,7 +32,11 @@ actions := {
 	"project:write",
 	"release:create",
 	"release:read",
+	"request:apply",
+	"request:approve",
 	"request:create",
+	"request:emergency",
+	"request:read",
 	"secret:delete",
 	"secret:destroy",
 	"secret:list",
@@ -51,6 +55,7 @@ own := {"self:read", "self:write"}
 
 managing := actions - {
 	"audit:verify",
+	"request:emergency",
 	"project:create",
 	"project:delete",
 	"system:read",
@@ -71,7 +76,9 @@ reading := {
 	"policy:test",
 	"project:read",
 	"release:read",
+	"request:approve",
 	"request:create",
+	"request:read",
 	"secret:list",
 	"secret:read",
 }
@@ -85,6 +92,7 @@ auditing := {
 	"member:read",
 	"project:read",
 	"release:read",
+	"request:read",
 	"secret:list",
 }
 
@@ -139,7 +147,10 @@ test_platform_admin_manages_every_project if {
 
 test_platform_admin_may_not_touch_the_rules_of_cms if {
 	every name in ["cms", "cms/authz"] {
-		refused := {"policy:write", "data:write", "environment:activate", "release:create"}
+		refused := {
+			"policy:write", "data:write", "environment:activate", "release:create",
+			"request:approve", "request:apply", "request:emergency",
+		}
 		refused & allowed(user(["platform-admin"]), platform(name)) == set()
 	}
 	allowed(user(["platform-admin"]), platform("shared/models"))["policy:write"]
@@ -188,10 +199,10 @@ test_an_unknown_action_is_the_cms_admins_alone if {
 
 scope_table := {
 	"decide": {"decide"},
-	"policy:read": {"policy:read", "policy:test", "data:read", "release:read", "environment:read", "event:read"},
-	"policy:write": {"policy:write", "policy:test", "data:write", "release:create"},
-	"config:read": {"config:read", "environment:read", "event:read"},
-	"config:write": {"config:write"},
+	"policy:read": {"policy:read", "policy:test", "data:read", "release:read", "environment:read", "event:read", "request:read"},
+	"policy:write": {"policy:write", "policy:test", "data:write", "release:create", "request:create", "request:read"},
+	"config:read": {"config:read", "environment:read", "event:read", "request:read"},
+	"config:write": {"config:write", "request:read"},
 	"secret:read": {"secret:list", "secret:read", "secret:reveal"},
 	"secret:write": {"secret:write", "secret:delete"},
 	"bundle:read": {"bundle:read", "environment:read"},
@@ -201,6 +212,21 @@ scope_table := {
 test_each_scope_allows_what_it_says if {
 	every scope, expected in scope_table {
 		allowed(key([{"name": scope}]), rag) == expected | {"self:read"}
+	}
+}
+
+test_a_scope_asks_for_nothing_that_it_may_not_write if {
+	config := {"project": "rag", "kind": "config", "name": "llm/limits"}
+	allowed(key([{"name": "config:write"}]), config)["request:create"]
+	not allowed(key([{"name": "policy:write"}]), config)["request:create"]
+	not allowed(key([{"name": "config:write"}]), rag)["request:create"]
+	not allowed(key([{"name": "policy:read"}]), rag)["request:create"]
+}
+
+test_nobody_but_people_above_the_project_goes_over_the_heads_of_approvers if {
+	not allowed(member("project-admin"), rag)["request:emergency"]
+	every scope, _ in scope_table {
+		not allowed(key([{"name": scope}]), rag)["request:approve"]
 	}
 }
 

@@ -25,6 +25,7 @@ use crate::policies::artifacts::Artifacts;
 use crate::policies::trial::{InProcess, Trial};
 use crate::projects::{Members, Projects, platform_project};
 use crate::releases::Releases;
+use crate::requests::Requests;
 use crate::secrets::Secrets;
 use crate::secrets::engine::builtin;
 use crate::sensitive::Sensitive;
@@ -164,8 +165,9 @@ impl Parts {
         let inner = Inner {
             projects: Projects::new(kit.clone(), auth.keys().clone()),
             members: Members::new(kit.clone()),
-            documents: Documents::new(kit.clone(), writer),
+            documents: Documents::new(kit.clone(), writer.clone()),
             releases: Releases::new(kit.clone()),
+            requests: Requests::new(kit.clone(), writer),
             decisions: Decisions::new(kit.clone(), artifacts.clone(), tasks.clone(), stop.clone()),
             events: Events::new(kit.clone()),
             secrets: Secrets::new(kit.clone(), builtin()),

@@ -23,15 +23,39 @@ pub(crate) struct Live {
     proof: Option<Authorized>,
 }
 
-impl Live {
+/// Where a change is to be live beside the environments that release by themselves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Aim<'a> {
+    /// Nowhere.
+    Auto,
+    /// In this one, as its caller may activate there.
+    Live(&'a Live),
+    /// Where a change request says, and with its approvals.
+    Request(Option<&'a str>),
+}
+
+impl<'a> From<Option<&'a Live>> for Aim<'a> {
+    fn from(live: Option<&'a Live>) -> Self {
+        live.map_or(Self::Auto, Self::Live)
+    }
+}
+
+impl<'a> Aim<'a> {
     /// Whether the change is to be activated in this environment in any case.
-    pub(crate) fn is_allowed_in(&self, environment: &str) -> bool {
-        self.proof.is_some() && self.environment.as_str() == environment
+    pub(crate) fn is_at(self, environment: &str) -> bool {
+        match self {
+            Self::Auto => false,
+            Self::Live(live) => live.proof.is_some() && live.environment.as_str() == environment,
+            Self::Request(target) => target == Some(environment),
+        }
     }
 
     /// That the caller may activate, where that was asked.
-    pub(crate) fn proof(&self) -> Option<&Authorized> {
-        self.proof.as_ref()
+    pub(crate) fn proof(self) -> Option<&'a Authorized> {
+        match self {
+            Self::Live(live) => live.proof.as_ref(),
+            Self::Auto | Self::Request(_) => None,
+        }
     }
 }
 

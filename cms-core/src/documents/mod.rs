@@ -10,6 +10,7 @@ mod encoded;
 mod gate;
 mod live;
 pub(crate) mod record;
+mod release;
 pub(crate) mod set;
 mod write;
 
@@ -22,8 +23,9 @@ pub use edit::DataEdit;
 pub use encoded::EncodedDocument;
 use encoded::Stored;
 pub(crate) use gate::Gate;
-use write::Change;
-pub(crate) use write::{Writer, check_message};
+pub(crate) use live::Aim;
+pub(crate) use release::touched;
+pub(crate) use write::{Batch, Change, Writer, check_message};
 
 use crate::api::documents::{
     Document, DocumentContent, DocumentDiff, Kind, PolicyTestReport, PolicyValidation, PutDocument,
@@ -313,7 +315,7 @@ impl Documents {
     }
 }
 
-fn read_action(kind: Kind) -> Action {
+pub(crate) fn read_action(kind: Kind) -> Action {
     match kind {
         Kind::Policy => Action::PolicyRead,
         Kind::Data => Action::DataRead,
@@ -321,7 +323,7 @@ fn read_action(kind: Kind) -> Action {
     }
 }
 
-fn write_action(kind: Kind) -> Action {
+pub(crate) fn write_action(kind: Kind) -> Action {
     match kind {
         Kind::Policy => Action::PolicyWrite,
         Kind::Data => Action::DataWrite,
@@ -365,7 +367,7 @@ async fn read_version(scope: &Scope, kind: Kind, name: &Name, version: u64) -> R
 }
 
 /// The text of a version; empty before the first and for tombstones.
-async fn text_of(scope: &Scope, kind: Kind, name: &Name, version: u64) -> Result<String> {
+pub(crate) async fn text_of(scope: &Scope, kind: Kind, name: &Name, version: u64) -> Result<String> {
     if version == 0 {
         return Ok(String::new());
     }

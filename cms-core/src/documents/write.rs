@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use super::gate::{Gate, Passed};
-use super::live::Live;
+use super::live::{Aim, Live};
 use super::record::{BucketEntry, SetRecord, VersionRecord, decode, encode};
+use super::release::{Releasing, Step};
 use super::set::{CURRENT_SET, blob_key, hash};
 use super::{
     MAX_DOCUMENT_BYTES, MAX_DOCUMENTS, MAX_MESSAGE_CHARS, MAX_VERSIONS, Written, head_key, not_found,
@@ -25,7 +26,7 @@ use crate::expected::Expected;
 use crate::ids::{Name, ProjectId};
 use crate::kit::Kit;
 use crate::projects::record::{META, ProjectRecord};
-use crate::releases::activate::{Stamp, before_of, make_release, move_pointer, read_environment};
+use crate::releases::activate::Stamp;
 use crate::store::{Condition, Entry, Operation, Outcome, Scope, Transaction};
 
 /// How often a write is tried again when others change the project at the same time.
@@ -56,6 +57,16 @@ pub(crate) trait Plan: Send + Sync {
     async fn changes(&self, scope: &Scope, set: &SetRecord) -> Result<Vec<Change>>;
 }
 
+/// Documents that change together, each from the version that its change was made for (0: it does not
+/// exist yet).
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) changes: Vec<(Change, u64)>,
+    /// Where the changes are to be live beside where releases are made by themselves.
+    pub(crate) environment: Option<String>,
+    pub(crate) message: Option<String>,
+}
+
 /// A change beside the newest version of what it changes.
 type Headed = (Change, Option<VersionRecord>);
 
@@ -65,7 +76,7 @@ struct Write<'a> {
     proof: &'a Authorized,
     scope: Scope,
     message: Option<String>,
-    live: Option<&'a Live>,
+    aim: Aim<'a>,
 }
 
 /// What a write is built from.
@@ -124,7 +135,7 @@ impl Writer {
         expected: &Expected,
         live: Option<&Live>,
     ) -> Result<Written> {
-        let write = Write { ctx, proof, scope: self.kit.scope(proof), message, live };
+        let write = Write { ctx, proof, scope: self.kit.scope(proof), message, aim: live.into() };
         let _turn = self.begin(&write, std::slice::from_ref(&change)).await?;
         for _ in 0..ATTEMPTS {
             let (present, head) = tokio::try_join!(present(&write.scope), read_head(&write.scope, &change))?;
@@ -152,7 +163,7 @@ impl Writer {
         live: Option<&Live>,
         plan: &dyn Plan,
     ) -> Result<bool> {
-        let write = Write { ctx, proof, scope: self.kit.scope(proof), message: None, live };
+        let write = Write { ctx, proof, scope: self.kit.scope(proof), message: None, aim: live.into() };
         let _turn = self.begin(&write, &[]).await?;
         for _ in 0..ATTEMPTS {
             let present = present(&write.scope).await?;
@@ -171,6 +182,69 @@ impl Writer {
         Err(too_many_writers())
     }
 
+    /// Checks changes as a request asks for them, without writing anything.
+    ///
+    /// # Errors
+    /// As [`Writer::write_batch`].
+    pub(crate) async fn check_batch(
+        &self,
+        ctx: &RequestContext,
+        proof: &Authorized,
+        batch: &Batch,
+    ) -> Result<()> {
+        let write = self.batch_write(ctx, proof, batch);
+        check_message(batch.message.as_deref())?;
+        let (present, changes) = self.read_batch(&write, batch).await?;
+        self.prepare(&write, present, changes).await.map(drop)
+    }
+
+    /// Tries once to write changes as a request asks for them, together with what `closing` makes of the
+    /// release; `None` if somebody else was faster.
+    ///
+    /// # Errors
+    /// `Stale` if a document is not at its base; what the gate refuses.
+    pub(crate) async fn write_batch(
+        &self,
+        ctx: &RequestContext,
+        proof: &Authorized,
+        batch: &Batch,
+        closing: impl FnOnce(Option<&str>) -> Result<(NewRecord, Transaction)> + Send,
+    ) -> Result<Option<()>> {
+        let write = self.batch_write(ctx, proof, batch);
+        let _turn = self.begin(&write, &[]).await?;
+        let (present, changes) = self.read_batch(&write, batch).await?;
+        let prepared = self.prepare(&write, present, changes).await?;
+        let (record, closing) = closing(prepared.release.as_deref())?;
+        let mut records = prepared.records(&write.scope, write.message.as_ref());
+        records.push(prepared.stamped(record));
+        let transaction = prepared.transaction.and(closing);
+        match self.kit.commit_all(ctx, &records, transaction).await? {
+            Outcome::Conflict { .. } => Ok(None),
+            Outcome::Committed { .. } => {
+                self.gate.keep(&write.scope, &prepared.set, prepared.passed);
+                Ok(Some(()))
+            }
+        }
+    }
+
+    fn batch_write<'a>(&self, ctx: &'a RequestContext, proof: &'a Authorized, batch: &'a Batch) -> Write<'a> {
+        let aim = Aim::Request(batch.environment.as_deref());
+        Write { ctx, proof, scope: self.kit.scope(proof), message: batch.message.clone(), aim }
+    }
+
+    /// What there is, if every document is at the version that its change was made for.
+    async fn read_batch(&self, write: &Write<'_>, batch: &Batch) -> Result<(Present, Vec<Headed>)> {
+        let present = present(&write.scope).await?;
+        let mut changes = Vec::with_capacity(batch.changes.len());
+        for (change, base) in &batch.changes {
+            check_size(change)?;
+            let head = read_head(&write.scope, change).await?;
+            expect(change, &Expected::from(Some(*base)), head.as_ref())?;
+            changes.push((change.clone(), head));
+        }
+        Ok((present, changes))
+    }
+
     /// Checks what needs no look at the store, and waits for the project's turn.
     async fn begin(&self, write: &Write<'_>, changes: &[Change]) -> Result<tokio::sync::OwnedMutexGuard<()>> {
         check_message(write.message.as_deref())?;
@@ -186,7 +260,7 @@ impl Writer {
         present: Present,
         changes: Vec<Headed>,
     ) -> Result<Option<Vec<Written>>> {
-        let Write { ctx, proof, scope, live, .. } = write;
+        let Write { ctx, proof, scope, aim, .. } = write;
         let prepared = self.prepare(write, present, changes).await?;
         if prepared.transaction.operations.is_empty() {
             return Ok(Some(Vec::new()));
@@ -194,7 +268,7 @@ impl Writer {
         let mut records = prepared.records(scope, write.message.as_ref());
         if records.is_empty() {
             // Nothing was written, but what is there is activated.
-            let proof = live.and_then(|live| live.proof()).unwrap_or(proof);
+            let proof = aim.proof().unwrap_or(proof);
             records.push(prepared.stamped(NewRecord::of(proof).reason(write.message.clone())));
         }
         if let [written] = prepared.written.as_slice() {
@@ -211,7 +285,7 @@ impl Writer {
 
     /// Works out everything that changes together write, and refuses what the gate does not let pass.
     async fn prepare(&self, write: &Write<'_>, present: Present, changes: Vec<Headed>) -> Result<Prepared> {
-        let Write { ctx, scope, message, live, .. } = write;
+        let Write { ctx, scope, message, aim, .. } = write;
         let stamp =
             Stamp { author: ctx.principal.to_string(), time: self.kit.now(), message: message.clone() };
         let (mut entries, mut written, mut stores) = (Vec::new(), Vec::new(), Transaction::new());
@@ -236,46 +310,14 @@ impl Writer {
             .when(Condition::as_read(&set_key, present.set_entry.as_ref()))
             .when(Condition::as_read(&scope.key(META), Some(&present.meta_entry)));
         if !changes.is_empty() {
-            transaction = transaction.put(set_key, encode(&set)?).and(once_each(stores.and(buckets)));
+            transaction = transaction.put(set_key, encode(&set)?).and(stores).and(buckets);
         }
-        let (release, releasing) = self.auto_release(scope, &present.meta, &set, &stamp, *live).await?;
+        let step = Step { before: present.set, after: set };
+        let releasing = Releasing { scope, gate: &self.gate, stamp: &stamp, aim: *aim };
+        let (release, releasing) = releasing.of(&present.meta, &step, &entries, &changes).await?;
         written.iter_mut().for_each(|written| written.document.release.clone_from(&release));
-        Ok(Prepared { set, passed, written, release, transaction: transaction.and(releasing) })
-    }
-
-    /// What releases the set and activates it in every environment that asks for that, and in the one
-    /// where it is to be live.
-    async fn auto_release(
-        &self,
-        scope: &Scope,
-        project: &ProjectRecord,
-        set: &SetRecord,
-        stamp: &Stamp,
-        live: Option<&Live>,
-    ) -> Result<(Option<String>, Transaction)> {
-        let mut moves = Transaction::new();
-        let mut release = None;
-        for name in &project.environments {
-            let environment = read_environment(scope, name).await?;
-            let is_auto = environment.record.auto_release.unwrap_or(project.auto_release);
-            let is_live = live.is_some_and(|live| live.is_allowed_in(name));
-            if !is_auto && !is_live {
-                continue;
-            }
-            if release.is_none() {
-                let (record, _, make) = make_release(scope, set, stamp).await?;
-                moves = moves.and(make);
-                release = Some(record.id);
-            }
-            let Some(id) = &release else { continue };
-            if environment.record.release.as_ref() == Some(id) {
-                continue;
-            }
-            let before = before_of(&environment.record);
-            let (_, change) = move_pointer(scope, &environment, id, "auto", before, stamp)?;
-            moves = moves.and(change);
-        }
-        Ok((release, moves))
+        let transaction = once_each(transaction.and(releasing), &scope.key(&blob_key("")));
+        Ok(Prepared { set: step.after, passed, written, release, transaction })
     }
 }
 
@@ -308,10 +350,10 @@ fn stored(scope: &Scope, change: &Change, record: &VersionRecord) -> Result<Tran
 }
 
 /// Lets what is named by its content be written once, however many documents or kinds share it.
-fn once_each(mut transaction: Transaction) -> Transaction {
+fn once_each(mut transaction: Transaction, blobs: &str) -> Transaction {
     let mut seen = HashSet::new();
     transaction.operations.retain(|operation| match operation {
-        Operation::Put { key, .. } => seen.insert(key.clone()),
+        Operation::Put { key, .. } if key.starts_with(blobs) => seen.insert(key.clone()),
         _ => true,
     });
     transaction

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What happens in a project, as a stream that can be resumed: releases, activations, secrets and
-//! keys, by name and number, never a value.
+//! What happens in a project, as a stream that can be resumed: releases, activations, change requests,
+//! secrets and keys, by name and number, never a value.
 
 use std::pin::Pin;
 
@@ -19,7 +19,7 @@ use crate::store::{Batch, Event as Change, Revision, Scope};
 pub struct ProjectEvent {
     /// Where it stands: pass it as `after` to go on behind it.
     pub id: String,
-    /// `release`, `activation`, `secret` or `key`.
+    /// `release`, `activation`, `request`, `secret` or `key`.
     pub kind: &'static str,
     /// What it is about.
     pub data: Value,
@@ -112,6 +112,11 @@ fn event_of(scope: &Scope, change: &Change) -> Option<(&'static str, Value)> {
             let version: u64 = version.parse().ok()?;
             let data = json!({"environment": environment, "version": version, "release": record.release, "kind": record.kind});
             Some(("activation", data))
+        }
+        "req" => {
+            let record: crate::requests::record::RequestRecord =
+                serde_json::from_slice(&change.entry.as_ref()?.value).ok()?;
+            Some(("request", record.event()))
         }
         "sec" => Some(("secret", json!({"path": name, "removed": removed}))),
         "key" => Some(("key", json!({"id": name, "removed": removed}))),

@@ -159,6 +159,6 @@ fn user_key(user: &UserId) -> String {
 }
 
 /// Tells whether a local user of this name exists.
-pub(super) async fn user_exists(kit: &Kit, user: &UserId) -> Result<bool> {
+pub(crate) async fn user_exists(kit: &Kit, user: &UserId) -> Result<bool> {
     Ok(kit.db.fresh(&user_key(user)).await?.is_some())
 }

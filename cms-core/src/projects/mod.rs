@@ -6,6 +6,7 @@ mod onboard;
 pub(crate) mod record;
 
 pub use members::Members;
+pub(crate) use members::user_exists;
 pub(crate) use onboard::platform_project;
 
 use crate::api::projects::{CreateProject, OffboardedProject, OnboardedProject, PatchProject, Project};

@@ -16,7 +16,7 @@ use crate::ids::{EnvironmentId, Name, ProjectId, UserId};
 use crate::kit::Kit;
 use crate::policies::defaults::{DefaultDocument, DefaultKind, default_documents};
 use crate::releases::MAX_ENVIRONMENTS;
-use crate::releases::activate::{Stamp, make_release, move_pointer, read_environment};
+use crate::releases::activate::{Cause, Stamp, make_release, move_pointer, read_environment};
 use crate::store::{Condition, Outcome, Scope, Transaction};
 
 /// The longest name for people, in characters.
@@ -247,7 +247,7 @@ async fn first_release(
     let (release, _, mut change) = make_release(scope, set, stamp).await?;
     for environment in environments {
         let read = read_environment(scope, environment.as_str()).await?;
-        let (_, moved) = move_pointer(scope, &read, &release.id, "activate", None, stamp)?;
+        let (_, moved) = move_pointer(scope, &read, &release.id, Cause::Activate, None, stamp)?;
         change = change.and(moved);
     }
     Ok((release.id, change))

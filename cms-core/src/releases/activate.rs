@@ -2,6 +2,7 @@
 //! Making releases and moving environments' pointers, as parts of transactions, so that a change of
 //! a document and its automatic release are one commit.
 
+use super::guard::{check_unguarded, rolled_back};
 use super::record::{ActivationRecord, EnvironmentRecord, ReleaseRecord};
 use crate::clock::Timestamp;
 use crate::documents::record::{SetRecord, decode, encode};
@@ -83,18 +84,49 @@ pub(crate) async fn read_environment(scope: &Scope, name: &str) -> Result<ReadEn
     Ok(ReadEnvironment { name: name.to_owned(), entry, record })
 }
 
+/// Why an environment's pointer moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Somebody who may activates a release.
+    Activate,
+    /// A change is released by itself.
+    Auto,
+    /// A change request was approved, or applied in an emergency.
+    Request,
+    /// Back to what was active there before.
+    Rollback,
+}
+
+impl Cause {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Activate => "activate",
+            Self::Auto => "auto",
+            Self::Request => "request",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
 /// What moves an environment's pointer: the new record, its history entry, and the condition that
-/// nobody moved it in between.
+/// nobody moved it in between. The one place that holds environments to the approvals that they ask for.
+///
+/// # Errors
+/// `Denied` with the code `approval_required` where approvals are asked for and not given.
 pub(crate) fn move_pointer(
     scope: &Scope,
     environment: &ReadEnvironment,
     release: &str,
-    kind: &str,
+    cause: Cause,
     before: Option<u64>,
     stamp: &Stamp,
 ) -> Result<(ActivationRecord, Transaction)> {
+    if matches!(cause, Cause::Activate | Cause::Auto) {
+        check_unguarded(environment)?;
+    }
     let mut record = environment.record.clone();
     let previous = record.release.replace(release.to_owned());
+    rolled_back(&mut record.rolled_back, release, previous.as_deref(), cause);
     record.activated_at = Some(stamp.time);
     record.version += 1;
     let activation = ActivationRecord {
@@ -103,7 +135,7 @@ pub(crate) fn move_pointer(
         release: release.to_owned(),
         previous,
         before,
-        kind: kind.to_owned(),
+        kind: cause.as_str().to_owned(),
         author: stamp.author.clone(),
         time: stamp.time,
         message: stamp.message.clone(),

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 ///
 /// # Errors
 /// When the text is not JSON.
-pub(super) fn canonical(text: &[u8]) -> serde_json::Result<Vec<u8>> {
+pub(crate) fn canonical(text: &[u8]) -> serde_json::Result<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     write(serde_json::from_slice(text)?, &mut out)?;
     Ok(out)

@@ -4,7 +4,8 @@
 
 pub(crate) mod activate;
 mod bundle;
-mod canonical;
+pub(crate) mod canonical;
+pub(crate) mod guard;
 pub(crate) mod record;
 mod signing;
 
@@ -20,7 +21,7 @@ use crate::api::releases::{
 };
 use crate::api::{Page, PageQuery};
 use crate::audit::NewRecord;
-use crate::auth::{Action, Authorized, Target};
+use crate::auth::{Action, Authorized, PrincipalKind, Target};
 use crate::context::RequestContext;
 use crate::decisions::check_settings;
 use crate::documents::record::{SetRecord, decode, encode};
@@ -33,7 +34,7 @@ use crate::kit::Kit;
 use crate::projects::record::{META, ProjectRecord};
 use crate::store::{Condition, Outcome, Scope, Transaction};
 use activate::{
-    RELEASE_ORDER, ReadEnvironment, Stamp, activation_key, before_of, environment_key, make_release,
+    Cause, RELEASE_ORDER, ReadEnvironment, Stamp, activation_key, before_of, environment_key, make_release,
     move_pointer, read_environment, release_key,
 };
 use record::{ActivationRecord, ReleaseRecord};
@@ -206,8 +207,8 @@ impl Releases {
     /// Creates an environment or changes its settings; the flag tells whether it is new.
     ///
     /// # Errors
-    /// `Unprocessable` for approvals, which need change requests; `TooMany` past the quota; `Stale` if
-    /// `expected` does not hold.
+    /// `Unprocessable` for approvals that nobody could give; `Denied` for asking for less of them without
+    /// the right to; `TooMany` past the quota; `Stale` if `expected` does not hold.
     pub async fn put_environment(
         &self,
         ctx: &RequestContext,
@@ -217,11 +218,8 @@ impl Releases {
         expected: impl Into<Expected>,
     ) -> Result<(Environment, bool)> {
         let expected = expected.into();
-        if put.approvals.is_some_and(|approvals| approvals > 0) {
-            return Err(Error::unprocessable(
-                "approvals_not_available",
-                "change requests are not available yet, so `approvals` must be 0",
-            ));
+        if let Some(approvals) = &put.approvals {
+            guard::check_rule(&self.kit, approvals).await?;
         }
         put.decision_log.as_ref().map_or(Ok(()), check_settings)?;
         let proof = self.authorize(ctx, Action::EnvironmentWrite, project, name).await?;
@@ -246,6 +244,12 @@ impl Releases {
             if is_new {
                 meta.environments.push(name.to_string());
                 change = change.put(scope.key(META), encode(&meta)?);
+            }
+            if let Some(approvals) = &put.approvals {
+                if guard::is_less(approvals, &read.record.approvals) {
+                    self.authorize(ctx, Action::RequestEmergency, project, name).await?;
+                }
+                read.record.approvals = approvals.clone();
             }
             read.record.auto_release = put.auto_release.or(read.record.auto_release);
             read.record.decision_log = put.decision_log.or(read.record.decision_log);
@@ -287,8 +291,11 @@ impl Releases {
             {
                 return Err(not_active(name, expected, read.record.release.as_deref()));
             }
+            if matches!(ctx.principal.kind, PrincipalKind::Key { .. } | PrincipalKind::System) {
+                guard::check_sticks(&scope, &read, &activate.release).await?;
+            }
             let before = before_of(&read.record);
-            let moved = move_pointer(&scope, &read, &activate.release, "activate", before, &stamp)?;
+            let moved = move_pointer(&scope, &read, &activate.release, Cause::Activate, before, &stamp)?;
             if let Some(activation) = self.commit_move(ctx, &proof, moved, &stamp).await? {
                 return Ok(activation);
             }
@@ -332,7 +339,10 @@ impl Releases {
                     ));
                 }
             };
-            let moved = move_pointer(&scope, &read, &release, "rollback", before, &stamp)?;
+            if earlier.is_none() && read.record.approvals.quorum() > 0 {
+                guard::check_was_active(&scope, &read, &release).await?;
+            }
+            let moved = move_pointer(&scope, &read, &release, Cause::Rollback, before, &stamp)?;
             if let Some(activation) = self.commit_move(ctx, &proof, moved, &stamp).await? {
                 return Ok(activation);
             }
@@ -492,7 +502,8 @@ fn wire(read: &ReadEnvironment, project: &ProjectRecord) -> Environment {
         activated_at: read.record.activated_at,
         version: version_of(read),
         auto_release: read.record.auto_release.unwrap_or(project.auto_release),
-        approvals: read.record.approvals,
+        approvals: read.record.approvals.clone(),
+        rolled_back: read.record.rolled_back.clone(),
         decision_log: read.record.decision_log,
     }
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::decision_log::DecisionLog;
-use crate::api::releases::{Activation, Release};
+use crate::api::releases::{Activation, Approvals, Release};
 use crate::clock::Timestamp;
 use crate::documents::record::SetRecord;
 
@@ -48,7 +48,10 @@ pub(crate) struct EnvironmentRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) auto_release: Option<bool>,
     #[serde(default)]
-    pub(crate) approvals: u32,
+    pub(crate) approvals: Approvals,
+    /// The releases that were rolled back, the last one at the end, until a person activates something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rolled_back: Vec<String>,
     /// `None`: its decisions are not logged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) decision_log: Option<DecisionLog>,

@@ -40,7 +40,7 @@ pub(crate) struct AfterQuery {
     after: Option<String>,
 }
 
-/// Follows a project's events: `release`, `activation`, `secret`, `key`. Resumable.
+/// Follows a project's events: `release`, `activation`, `request`, `secret`, `key`. Resumable.
 #[utoipa::path(get, path = "/projects/{project}/events", tag = "events", params(AfterQuery),
     responses((status = 200, description = "Server-sent events without end", body = String, content_type = "text/event-stream")))]
 async fn follow(

@@ -20,6 +20,7 @@ mod policies;
 mod projects;
 mod queries;
 mod releases;
+mod requests;
 mod secrets;
 mod system;
 mod users;
@@ -79,6 +80,7 @@ fn api(options: &Options) -> OpenApiRouter<AppState> {
         .merge(policies::router())
         .merge(projects::router())
         .merge(releases::router())
+        .merge(requests::router())
         .merge(secrets::router())
         .merge(system::router())
         .merge(users::router())

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Applying a request: documents, release, activation and the request's own end in one commit, or none
+//! of it.
+
+use super::draft::{Texts, batch};
+use super::record::{EndRecord, RequestRecord};
+use super::standing::{Standing, targets};
+use super::{ATTEMPTS, Read, Requests, contended, given_reason};
+use crate::api::requests::{ApplyRequest, ChangeRequest, RequestState};
+use crate::audit::NewRecord;
+use crate::auth::Action;
+use crate::context::RequestContext;
+use crate::documents::{check_message, write_action};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::ProjectId;
+use crate::store::Scope;
+
+impl Requests {
+    /// Applies a request that has its approvals; in an emergency, one that has not.
+    ///
+    /// # Errors
+    /// `Denied` with the code `approval_required` without the approvals; `Conflict` if it is not open,
+    /// or stale; whatever the checks find.
+    pub async fn apply(
+        &self,
+        ctx: &RequestContext,
+        project: &ProjectId,
+        id: &str,
+        apply: ApplyRequest,
+    ) -> Result<ChangeRequest> {
+        check_message(apply.reason.as_deref())?;
+        let (action, reason) = match apply.emergency {
+            true => (Action::RequestEmergency, Some(given_reason(apply.reason.as_ref())?)),
+            false => (Action::RequestApply, apply.reason),
+        };
+        let proof = self.authorize(ctx, action, project, id).await?;
+        if let Some(given) = ctx.given()? {
+            return Ok(given);
+        }
+        let scope = self.kit.scope(&proof);
+        for _ in 0..ATTEMPTS {
+            let Read { entry, mut record } = self.read(&scope, id).await?;
+            self.authorize_writes(ctx, action, &scope, &record).await?;
+            let standing = self.check_open(&scope, &record).await?;
+            if !apply.emergency {
+                self.check_due(&record, &standing)?;
+            }
+            let end = self.end(ctx, RequestState::Applied, reason.clone());
+            let batch = batch(&scope, &record).await?;
+            let mut shown = self.show(ctx, &scope, &record, entry.version + 1, &Texts::new()).await?;
+            let closing = |release: Option<&str>| {
+                let release = release.map(str::to_owned);
+                let end = EndRecord { emergency: apply.emergency, release, ..end };
+                (shown.state, shown.state_reason) = (end.state, end.reason.clone());
+                shown.outcome = Some(end.to_wire());
+                ctx.offer(&shown)?;
+                record.end = Some(end);
+                let audited = NewRecord::of(&proof).reason(reason.clone());
+                Ok((audited, self.write(Some(&entry), &entry.key, &record)?))
+            };
+            if self.writer.write_batch(ctx, &proof, &batch, closing).await?.is_some() {
+                return Ok(shown);
+            }
+        }
+        Err(contended())
+    }
+
+    /// Whoever applies a request must be allowed to do what it does.
+    async fn authorize_writes(
+        &self,
+        ctx: &RequestContext,
+        action: Action,
+        scope: &Scope,
+        record: &RequestRecord,
+    ) -> Result<()> {
+        for (target, change) in targets(scope, record)?.into_iter().zip(&record.draft.changes) {
+            self.kit.authorize(ctx, action, target.clone()).await?;
+            self.kit.authorize(ctx, write_action(change.kind), target).await?;
+        }
+        Ok(())
+    }
+
+    /// Refuses what is not approved, or not to be applied yet.
+    fn check_due(&self, record: &RequestRecord, standing: &Standing) -> Result<()> {
+        if let Some(at) = record.draft.apply_at.filter(|at| *at > self.kit.now()) {
+            return Err(Error::conflict("not_yet_due", format!("the request is to be applied at {at}")));
+        }
+        let Some(missing) = standing.needs.iter().find(|need| need.given < need.quorum) else {
+            return Ok(());
+        };
+        let place = missing.environment.as_ref().map(|name| format!(" for `{name}`")).unwrap_or_default();
+        let text = format!(
+            "the request has {} of the {} approvals that it needs{place}",
+            missing.given, missing.quorum
+        );
+        Err(Error::new(ErrorKind::Denied, "approval_required", text)
+            .with_hint("let others approve its `hash`; an emergency takes a right of its own and a reason"))
+    }
+}
