@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::AuditLog;
 use crate::auth::{Action, Auth, Target};
+use crate::configs::Configs;
 use crate::context::RequestContext;
 use crate::counts::Measured;
 use crate::crypto::Seal;
@@ -46,6 +47,7 @@ struct Inner {
     requests: Requests,
     decisions: Decisions,
     events: Events,
+    configs: Configs,
     secrets: Secrets,
     keyrings: Keyrings,
     idempotency: Idempotency,
@@ -115,6 +117,11 @@ impl Cms {
     /// What happens in projects, as streams.
     pub fn events(&self) -> &Events {
         &self.0.events
+    }
+
+    /// Configs, as services read them.
+    pub fn configs(&self) -> &Configs {
+        &self.0.configs
     }
 
     /// Secrets.

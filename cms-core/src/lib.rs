@@ -7,6 +7,7 @@ pub mod audit;
 pub mod auth;
 pub mod clock;
 mod cms;
+pub mod configs;
 pub mod context;
 pub mod counts;
 pub mod crypto;

@@ -21,11 +21,14 @@ pub enum Kind {
     Schema,
     /// A template.
     Template,
+    /// What templates can name in an environment, or in all of them.
+    Variable,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: &'static [Self] = &[Self::Policy, Self::Data, Self::Config, Self::Schema, Self::Template];
+    pub const ALL: &'static [Self] =
+        &[Self::Policy, Self::Data, Self::Config, Self::Schema, Self::Template, Self::Variable];
 
     /// The kind's word.
     pub const fn as_str(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Kind {
             Self::Config => "config",
             Self::Schema => "schema",
             Self::Template => "template",
+            Self::Variable => "variable",
         }
     }
 
@@ -46,6 +50,7 @@ impl Kind {
             Self::Config => "configs",
             Self::Schema => "schemas",
             Self::Template => "templates",
+            Self::Variable => "variables",
         }
     }
 
@@ -64,7 +69,7 @@ pub struct PutDocument {
     /// Why it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The schema that the document keeps to; for configs.
+    /// For configs: the schema to keep to from now on, by name; empty for none. As before if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
 }
@@ -93,6 +98,9 @@ pub struct Document {
     /// Whether this version removes the document.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
+    /// The schema that the config keeps to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
     /// The size of the text in bytes.
     pub size: u64,
     /// The release that the change made, where auto-release is on.

@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod auth;
+pub mod configs;
 pub mod decision_log;
 pub mod decisions;
 pub mod documents;

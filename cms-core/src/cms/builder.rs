@@ -10,6 +10,7 @@ use super::{Cms, Inner, background};
 use crate::audit::{Audit, AuditLog, AuditSettings, NewRecord};
 use crate::auth::{Auth, Authorizer, Principal};
 use crate::clock::{Clock, SystemClock};
+use crate::configs::{Configs, Parsed};
 use crate::context::RequestContext;
 use crate::crypto::{Barrier, Seal};
 use crate::decisions::Decisions;
@@ -159,18 +160,22 @@ impl Parts {
     async fn start(self) -> Result<Cms> {
         let Self { kit, auth, trial } = self;
         let artifacts = Artifacts::new();
-        let writer = Arc::new(Writer::new(kit.clone(), Gate::new(artifacts.clone(), trial)));
+        let parsed = Parsed::default();
+        let gate = Gate::new(artifacts.clone(), trial, parsed.clone());
+        let writer = Arc::new(Writer::new(kit.clone(), gate.clone()));
+        let secrets = Secrets::new(kit.clone(), builtin());
         let idempotency = Idempotency::new(kit.clone());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let inner = Inner {
             projects: Projects::new(kit.clone(), auth.keys().clone()),
             members: Members::new(kit.clone()),
             documents: Documents::new(kit.clone(), writer.clone()),
-            releases: Releases::new(kit.clone()),
+            releases: Releases::new(kit.clone(), gate),
             requests: Requests::new(kit.clone(), writer),
             decisions: Decisions::new(kit.clone(), artifacts.clone(), tasks.clone(), stop.clone()),
             events: Events::new(kit.clone()),
-            secrets: Secrets::new(kit.clone(), builtin()),
+            configs: Configs::new(kit.clone(), secrets.clone(), parsed),
+            secrets,
             keyrings: Keyrings::new(kit.clone(), idempotency.clone()),
             idempotency,
             audit: AuditLog::new(kit.clone()),

@@ -128,7 +128,7 @@ async fn planned(scope: &Scope, set: &SetRecord, path: &[String], edit: &DataEdi
     changed
         .map(|name| {
             let content = after.get(name).map(serde_json::to_string).transpose().map_err(Error::internal)?;
-            Ok(Change { kind: Kind::Data, name: Name::parse(&name.join("/"))?, content })
+            Ok(Change::new(Kind::Data, Name::parse(&name.join("/"))?, content))
         })
         .collect()
 }

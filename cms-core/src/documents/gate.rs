@@ -8,8 +8,10 @@ use super::record::{SetRecord, decode};
 use super::set::CURRENT_SET;
 use super::write::Change;
 use crate::api::documents::{Kind, PolicyError, PolicyValidation, TestPolicies, ValidatePolicy};
+use crate::configs::Parsed;
+use crate::configs::check::{check as check_configs, check_release, is_config};
 use crate::error::{Error, Place, Result};
-use crate::ids::Name;
+use crate::ids::{EnvironmentId, Name};
 use crate::policies::artifacts::{Artifacts, compile, options};
 use crate::policies::engine::{
     Data, Diagnostic, Limits, Module, Outcome as TestOutcome, Program, Snapshot, TestReport, check,
@@ -23,6 +25,7 @@ use crate::store::Scope;
 pub(crate) struct Gate {
     artifacts: Artifacts,
     trial: Arc<dyn Trial>,
+    parsed: Parsed,
 }
 
 /// What the gate has made of changes, to be kept once they stand.
@@ -33,8 +36,8 @@ pub(crate) struct Passed {
 }
 
 impl Gate {
-    pub(crate) fn new(artifacts: Artifacts, trial: Arc<dyn Trial>) -> Self {
-        Self { artifacts, trial }
+    pub(crate) fn new(artifacts: Artifacts, trial: Arc<dyn Trial>, parsed: Parsed) -> Self {
+        Self { artifacts, trial, parsed }
     }
 
     /// Refuses changes that their kinds do not accept. All are checked as one: policies with the data
@@ -56,8 +59,42 @@ impl Gate {
             let program = self.artifacts.program(scope, set).await?;
             Snapshot::new(program, data).map_err(|found| invalid_data(&found))?;
         }
-        check_configs(changes)?;
+        if changes.iter().any(|change| is_config(change.kind)) {
+            let rules = self.rules(scope, set, &passed).await?;
+            check_configs(scope, set, changes, &self.parsed, Some(&rules)).await?;
+        }
         Ok(passed)
+    }
+
+    /// Refuses a release whose configs cannot be read in an environment. For activation: when they were
+    /// written, the environment may not have been there.
+    pub(crate) async fn check_release(
+        &self,
+        scope: &Scope,
+        set: &SetRecord,
+        environment: &EnvironmentId,
+    ) -> Result<()> {
+        if set.count(Kind::Config) + set.count(Kind::Template) == 0 {
+            return Ok(());
+        }
+        let rules = self.artifacts.snapshot(scope, set).await?;
+        check_release(scope, set, environment, &self.parsed, Some(&rules)).await
+    }
+
+    /// The policies and data as they will be, for the rules that configs must pass.
+    async fn rules(&self, scope: &Scope, set: &SetRecord, passed: &Passed) -> Result<Arc<Snapshot>> {
+        if passed.program.is_none() && passed.data.is_none() {
+            return self.artifacts.snapshot(scope, set).await;
+        }
+        let program = match &passed.program {
+            Some(program) => program.clone(),
+            None => self.artifacts.program(scope, set).await?,
+        };
+        let data = match &passed.data {
+            Some((data, _)) => data.clone(),
+            None => self.artifacts.data(scope, set).await?,
+        };
+        Snapshot::new(program, &data).map(Arc::new).map_err(|found| refused(&found))
     }
 
     /// Keeps what changes that now stand have been compiled to.
@@ -160,18 +197,6 @@ fn changed(data: Data, changes: &[Change], limits: &Limits) -> Result<Data, Diag
     written.iter().try_fold(data, |data, change| {
         data.with_document(change.name.as_str(), change.content.as_deref().unwrap_or_default(), limits)
     })
-}
-
-/// Refuses changes of the kinds that services configure themselves with.
-fn check_configs(changes: &[Change]) -> Result<()> {
-    let is_config = |kind| matches!(kind, Kind::Config | Kind::Schema | Kind::Template);
-    match changes.iter().find(|change| is_config(change.kind)) {
-        None => Ok(()),
-        Some(change) => Err(Error::unprocessable(
-            "kind_not_available",
-            format!("documents of the kind `{}` are not available yet", change.kind.as_str()),
-        )),
-    }
 }
 
 /// Refuses the package `cms` in documents that are not named so: who may write which is decided by

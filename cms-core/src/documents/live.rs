@@ -75,7 +75,7 @@ impl Documents {
     ) -> Result<Written> {
         let proof = self.authorize(ctx, project, Kind::Policy, write_action, Some(name)).await?;
         let live = self.live(ctx, &proof, environment).await?;
-        let change = Change { kind: Kind::Policy, name: name.clone(), content };
+        let change = Change::new(Kind::Policy, name.clone(), content);
         self.writer.write(ctx, &proof, change, None, &Expected::Any, Some(&live)).await
     }
 

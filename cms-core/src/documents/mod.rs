@@ -33,6 +33,7 @@ use crate::api::documents::{
 };
 use crate::api::{Page, PageQuery};
 use crate::auth::{Action, Authorized, Target};
+use crate::configs::environment_of;
 use crate::context::RequestContext;
 use crate::error::{Error, Result};
 use crate::expected::Expected;
@@ -86,14 +87,20 @@ impl Documents {
         expected: Expected,
     ) -> Result<Written> {
         let proof = self.authorize(ctx, project, kind, write_action, Some(name)).await?;
-        if put.schema.is_some() {
+        if put.schema.is_some() && kind != Kind::Config {
             return Err(Error::unprocessable(
                 "schema_not_available",
                 format!("a {} takes no `schema`", kind.as_str()),
             ));
         }
-        let change = Change { kind, name: name.clone(), content: Some(put.content) };
-        self.writer.write(ctx, &proof, change, put.message, &expected, None).await
+        let mut change = Change { schema: put.schema, ..Change::new(kind, name.clone(), Some(put.content)) };
+        let Some(schema) = change.schema.take_if(|schema| is_inline(schema)) else {
+            return self.writer.write(ctx, &proof, change, put.message, &expected, None).await;
+        };
+        // A schema that is given itself becomes a document that is named as the config is.
+        change.schema = Some(name.to_string());
+        let beside = Change::new(Kind::Schema, name.clone(), Some(schema));
+        self.writer.write_beside(ctx, &proof, change, beside, put.message, &expected).await
     }
 
     /// Removes a document by a tombstone version; its history stays.
@@ -110,7 +117,7 @@ impl Documents {
         expected: Expected,
     ) -> Result<Document> {
         let proof = self.authorize(ctx, project, kind, write_action, Some(name)).await?;
-        let change = Change { kind, name: name.clone(), content: None };
+        let change = Change::new(kind, name.clone(), None);
         Ok(self.writer.write(ctx, &proof, change, message, &expected, None).await?.document)
     }
 
@@ -137,7 +144,10 @@ impl Documents {
         }
         let content = set::read_string(&scope, &old.hash).await?;
         let message = back.message.or_else(|| Some(format!("roll back to version {}", back.version)));
-        let change = Change { kind, name: name.clone(), content: Some(content) };
+        let change = Change {
+            schema: Some(old.schema.unwrap_or_default()),
+            ..Change::new(kind, name.clone(), Some(content))
+        };
         self.writer.write(ctx, &proof, change, message, &Expected::Any, None).await
     }
 
@@ -311,15 +321,21 @@ impl Documents {
     ) -> Result<Authorized> {
         let mut target = Target::new(project, kind.as_str());
         target.name = name.map(ToString::to_string);
+        target.environment = name.and_then(|name| environment_of(kind, name));
         self.kit.authorize(ctx, action(kind), target).await
     }
+}
+
+/// Whether a schema is given itself, and not by its name.
+fn is_inline(schema: &str) -> bool {
+    schema.trim_start().starts_with('{')
 }
 
 pub(crate) fn read_action(kind: Kind) -> Action {
     match kind {
         Kind::Policy => Action::PolicyRead,
         Kind::Data => Action::DataRead,
-        Kind::Config | Kind::Schema | Kind::Template => Action::ConfigRead,
+        Kind::Config | Kind::Schema | Kind::Template | Kind::Variable => Action::ConfigRead,
     }
 }
 
@@ -327,7 +343,7 @@ pub(crate) fn write_action(kind: Kind) -> Action {
     match kind {
         Kind::Policy => Action::PolicyWrite,
         Kind::Data => Action::DataWrite,
-        Kind::Config | Kind::Schema | Kind::Template => Action::ConfigWrite,
+        Kind::Config | Kind::Schema | Kind::Template | Kind::Variable => Action::ConfigWrite,
     }
 }
 

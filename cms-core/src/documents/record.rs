@@ -24,6 +24,9 @@ pub(crate) struct VersionRecord {
     pub(crate) message: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parent: Option<u64>,
+    /// The schema that a config keeps to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) schema: Option<String>,
 }
 
 impl VersionRecord {
@@ -44,6 +47,7 @@ impl VersionRecord {
             message: self.message.clone(),
             parent: self.parent,
             deleted: self.is_tombstone(),
+            schema: self.schema.clone(),
             size: self.size,
             release: None,
         }

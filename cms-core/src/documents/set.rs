@@ -79,6 +79,12 @@ impl SetRecord {
         hash(text.as_bytes())
     }
 
+    /// One document of the set.
+    pub(crate) async fn find(&self, scope: &Scope, kind: Kind, name: &str) -> Result<Option<BucketEntry>> {
+        let Some(hash) = self.buckets.get(&bucket_of(kind, name)) else { return Ok(None) };
+        Ok(read_bucket(scope, hash).await?.documents.get(name).cloned())
+    }
+
     /// Every document of the set, or of one kind, by kind and name.
     pub(crate) async fn members(&self, scope: &Scope, kind: Option<Kind>) -> Result<Vec<Member>> {
         let mut members = Vec::new();

@@ -48,6 +48,22 @@ pub(crate) struct Change {
     pub(crate) kind: Kind,
     pub(crate) name: Name,
     pub(crate) content: Option<String>,
+    /// For configs: the schema to keep to, empty for none; as before if not given.
+    pub(crate) schema: Option<String>,
+}
+
+impl Change {
+    /// A new text, or none for a removal.
+    pub(crate) fn new(kind: Kind, name: Name, content: Option<String>) -> Self {
+        Self { kind, name, content, schema: None }
+    }
+
+    /// The schema that a config keeps to after this change.
+    fn bound(&self, head: Option<&VersionRecord>) -> Option<String> {
+        let before = || head.filter(|head| !head.is_tombstone()).and_then(|head| head.schema.clone());
+        let named = self.schema.clone().or_else(before).filter(|schema| !schema.is_empty());
+        named.filter(|_| self.kind == Kind::Config && self.content.is_some())
+    }
 }
 
 /// Finds out what to change, by looking at the documents that there are.
@@ -150,6 +166,37 @@ impl Writer {
                 let written = written.into_iter().next().or(unchanged);
                 return written.ok_or_else(|| Error::internal("a write has written nothing"));
             }
+        }
+        Err(too_many_writers())
+    }
+
+    /// Changes one document together with another one that it needs, in one commit.
+    pub(crate) async fn write_beside(
+        &self,
+        ctx: &RequestContext,
+        proof: &Authorized,
+        change: Change,
+        beside: Change,
+        message: Option<String>,
+        expected: &Expected,
+    ) -> Result<Written> {
+        let write = Write { ctx, proof, scope: self.kit.scope(proof), message, aim: None.into() };
+        let _turn = self.begin(&write, &[change.clone(), beside.clone()]).await?;
+        for _ in 0..ATTEMPTS {
+            let present = present(&write.scope).await?;
+            let (head, other) =
+                tokio::try_join!(read_head(&write.scope, &change), read_head(&write.scope, &beside))?;
+            expect(&change, expected, head.as_ref())?;
+            let unchanged_one = unchanged(&change, head.as_ref());
+            let mut changes = vec![(beside.clone(), other), (change.clone(), head)];
+            changes.retain(|(change, head)| unchanged(change, head.as_ref()).is_none());
+            let Some(written) = self.attempt(&write, present, changes).await? else { continue };
+            let release = written.first().and_then(|written| written.document.release.clone());
+            let own = written.into_iter().find(|written| written.document.kind == change.kind);
+            let mut own =
+                own.or(unchanged_one).ok_or_else(|| Error::internal("a write has written nothing"))?;
+            own.document.release = release;
+            return Ok(own);
         }
         Err(too_many_writers())
     }
@@ -302,7 +349,8 @@ impl Writer {
         }
         let (set, buckets) = present.set.with(scope, &entries).await?;
         check_quota(&set)?;
-        let changes: Vec<Change> = changes.into_iter().map(|(change, _)| change).collect();
+        let bound = |(change, head): Headed| Change { schema: change.bound(head.as_ref()), ..change };
+        let changes: Vec<Change> = changes.into_iter().map(bound).collect();
         let passed = self.gate.check(scope, &present.set, &changes).await?;
 
         let set_key = scope.key(CURRENT_SET);
@@ -403,7 +451,7 @@ fn expect(write: &Change, expected: &Expected, head: Option<&VersionRecord>) -> 
 
 fn unchanged(write: &Change, head: Option<&VersionRecord>) -> Option<Written> {
     let (content, head) = (write.content.as_ref()?, head.filter(|head| !head.is_tombstone())?);
-    (hash(content.as_bytes()) == head.hash)
+    (hash(content.as_bytes()) == head.hash && write.bound(Some(head)) == head.schema)
         .then(|| Written { document: head.document(write.kind, write.name.as_str()), created: false })
 }
 
@@ -426,6 +474,7 @@ fn next_version(write: &Change, head: Option<&VersionRecord>, stamp: &Stamp) -> 
         time: stamp.time,
         message: stamp.message.clone(),
         parent,
+        schema: write.bound(head),
     })
 }
 

@@ -219,6 +219,7 @@ async fn first_documents(
             time: stamp.time,
             message: stamp.message.clone(),
             parent: None,
+            schema: None,
         };
         writes = writes
             .put(scope.key(&head_key(kind, &name)), encode(&record)?)

@@ -151,7 +151,7 @@ async fn files(scope: &Scope, record: &ReleaseRecord) -> Result<Vec<File>> {
         match member.kind {
             Kind::Policy => files.push((format!("{}.rego", member.name), text)),
             Kind::Data => files.push((format!("{}/data.json", member.name), text)),
-            Kind::Config | Kind::Schema | Kind::Template => {}
+            Kind::Config | Kind::Schema | Kind::Template | Kind::Variable => {}
         }
     }
     Ok(files)

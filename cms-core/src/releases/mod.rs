@@ -26,7 +26,7 @@ use crate::context::RequestContext;
 use crate::decisions::check_settings;
 use crate::documents::record::{SetRecord, decode, encode};
 use crate::documents::set::{CURRENT_SET, Member, read_string};
-use crate::documents::{check_message, unified};
+use crate::documents::{Gate, check_message, unified};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expected::Expected;
 use crate::ids::{EnvironmentId, ProjectId};
@@ -48,12 +48,13 @@ const ATTEMPTS: usize = 16;
 #[derive(Debug, Clone)]
 pub struct Releases {
     kit: Kit,
+    gate: Gate,
     archives: Archives,
 }
 
 impl Releases {
-    pub(crate) fn new(kit: Kit) -> Self {
-        Self { kit, archives: Archives::new() }
+    pub(crate) fn new(kit: Kit, gate: Gate) -> Self {
+        Self { kit, gate, archives: Archives::new() }
     }
 
     /// Makes a release of the current documents. The same documents are the same release; the flag
@@ -282,7 +283,8 @@ impl Releases {
             return Ok(activation);
         }
         let scope = self.kit.scope(&proof);
-        read_release(&scope, &activate.release).await?;
+        let release = read_release(&scope, &activate.release).await?;
+        self.gate.check_release(&scope, &release.set, name).await?;
         let stamp = self.stamp(ctx, activate.message);
         for _ in 0..ATTEMPTS {
             let read = self.known(&scope, name).await?;

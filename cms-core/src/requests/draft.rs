@@ -87,7 +87,7 @@ impl Sent {
     pub(super) fn batch(&self, environment: Option<String>) -> Result<Batch> {
         let change = |change: &ChangeRecord| {
             let content = change.hash.as_ref().and_then(|hash| self.texts.get(hash)).cloned();
-            Ok((Change { kind: change.kind, name: Name::parse(&change.name)?, content }, change.base_version))
+            Ok((Change::new(change.kind, Name::parse(&change.name)?, content), change.base_version))
         };
         let changes = self.changes.iter().map(change).collect::<Result<_>>()?;
         Ok(Batch { changes, environment, message: None })
@@ -123,7 +123,7 @@ pub(super) async fn batch(scope: &Scope, record: &RequestRecord) -> Result<Batch
             Some(hash) => Some(read_string(scope, hash).await?),
             None => None,
         };
-        changes.push((Change { kind: *kind, name: Name::parse(name)?, content }, *base_version));
+        changes.push((Change::new(*kind, Name::parse(name)?, content), *base_version));
     }
     let message = Some(format!("{} (request {})", record.title, record.id));
     Ok(Batch { changes, environment: record.draft.environment.clone(), message })

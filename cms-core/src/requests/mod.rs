@@ -416,7 +416,7 @@ fn contended() -> Error {
 const fn checks_of(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Policy => &["validation", "tests"],
-        Kind::Data | Kind::Template => &["validation"],
+        Kind::Data | Kind::Template | Kind::Variable => &["validation"],
         Kind::Config | Kind::Schema => &["validation", "schema"],
     }
 }

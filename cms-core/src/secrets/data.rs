@@ -7,6 +7,7 @@ use std::fmt;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::sensitive::Sensitive;
@@ -72,6 +73,14 @@ impl SecretData {
         let Fields(fields) = serde_json::from_str(self.expose())
             .map_err(|_| Error::invalid("`data` must be a JSON object that names each field once"))?;
         Ok(fields)
+    }
+
+    /// A field as a text: a string without its quotes, anything else as JSON.
+    pub(crate) fn text_of(&self, field: &str) -> Option<Zeroizing<String>> {
+        let fields = self.fields().ok()?;
+        let (_, value) = fields.iter().find(|(name, _)| name == field)?;
+        let text = serde_json::from_str::<String>(value.get());
+        Some(Zeroizing::new(text.unwrap_or_else(|_| value.get().to_owned())))
     }
 }
 

@@ -23,6 +23,7 @@ pub use cache::{Cached, ReadCache};
 pub use error::{StoreError, StoreErrorKind};
 pub use limits::check_transaction;
 pub use memory::MemoryStore;
+pub(crate) use scope::Change;
 pub use scope::{Db, Scope};
 
 /// Counts committed transactions of a store, from 1; 0 is the empty store.

@@ -23,7 +23,7 @@ impl Plan for Fixed {
 }
 
 fn change(kind: Kind, name: &str, content: Option<&str>) -> Change {
-    Change { kind, name: Name::parse(name).unwrap(), content: content.map(str::to_owned) }
+    Change::new(kind, Name::parse(name).unwrap(), content.map(str::to_owned))
 }
 
 /// A project without documents, and what it takes to write to it.

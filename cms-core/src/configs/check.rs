@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What documents of configs must pass: each its own form, and together every environment's effective
+//! result. It must render, its references must lead somewhere, its schema must hold and the project's
+//! rules in `config.validate` must not object.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::names::{BASE, Layer, split};
+use super::resolve::{Asked, Resolution, Resolver, not_rendered};
+use super::schema::{Library, MAX_SCHEMA_BYTES, MAX_VIOLATIONS};
+use super::shelf::{Parsed, Shelf, Written, invalid};
+use super::template::{MAX_REMEMBERED_BYTES, MAX_SOURCE_BYTES, Names, Renderer};
+use super::{parse, references};
+use crate::api::documents::Kind;
+use crate::documents::Change;
+use crate::documents::record::{SetRecord, decode};
+use crate::error::{Error, Place, Result};
+use crate::ids::{EnvironmentId, Name};
+use crate::policies::engine::{EvaluationOptions, Input, QueryPath, Snapshot};
+use crate::projects::record::{META, ProjectRecord};
+use crate::store::Scope;
+
+/// The rule whose messages refuse a config.
+const RULE: &str = "config.validate.deny";
+/// How much JSON the messages of the rule are at most.
+const MAX_RULE_BYTES: usize = 64 * 1024;
+/// Names that variables cannot have: templates know them already.
+const RESERVED: [&str; 3] = ["env", "loop", "project"];
+
+/// Whether a kind is one of those that are checked here.
+pub(crate) fn is_config(kind: Kind) -> bool {
+    matches!(kind, Kind::Config | Kind::Schema | Kind::Template | Kind::Variable)
+}
+
+/// Refuses changes after which a config could not be read somewhere. `rules` are the policies as they
+/// will be.
+///
+/// # Errors
+/// `Unprocessable` with the places of what is wrong.
+pub(crate) async fn check(
+    scope: &Scope,
+    set: &SetRecord,
+    changes: &[Change],
+    parsed: &Parsed,
+    rules: Option<&Arc<Snapshot>>,
+) -> Result<()> {
+    let environments = environments(scope).await?;
+    changes
+        .iter()
+        .filter(|change| is_config(change.kind))
+        .try_for_each(|change| form(change, &environments))?;
+    let shelf = Shelf { scope, set, changes, parsed };
+    let has = |kind| changes.iter().any(|change| change.kind == kind);
+    let all = has(Kind::Template) || has(Kind::Variable);
+    let library = library(&shelf).await?;
+    if has(Kind::Schema) {
+        check_schemas(&library, &shelf).await?;
+    }
+    let touched = if all { None } else { Some(touched(&shelf, has(Kind::Schema)).await?) };
+    let whole = Whole { shelf, library, rules, renderer: shelf.renderer().await? };
+    for environment in &environments {
+        if all {
+            whole.check_templates(environment).await?;
+        }
+        whole.check_configs(environment, touched.as_ref()).await?;
+    }
+    Ok(())
+}
+
+/// Refuses a release that has a config which cannot be read in an environment: for promotion.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) async fn check_release(
+    scope: &Scope,
+    set: &SetRecord,
+    environment: &EnvironmentId,
+    parsed: &Parsed,
+    rules: Option<&Arc<Snapshot>>,
+) -> Result<()> {
+    let shelf = Shelf { scope, set, changes: &[], parsed };
+    let library = library(&shelf).await?;
+    let whole = Whole { shelf, library, rules, renderer: shelf.renderer().await? };
+    whole.check_templates(environment.as_str()).await?;
+    whole.check_configs(environment.as_str(), None).await
+}
+
+async fn environments(scope: &Scope) -> Result<Vec<String>> {
+    let Some(entry) = scope.fresh(META).await? else { return Ok(Vec::new()) };
+    Ok(decode::<ProjectRecord>(&entry.key, &entry.value)?.environments)
+}
+
+/// Checks a document by itself.
+fn form(change: &Change, environments: &[String]) -> Result<()> {
+    let Change { kind, name, content, .. } = change;
+    let known = |environment: &str| {
+        if environments.iter().any(|known| known == environment) {
+            return Ok(());
+        }
+        let text =
+            format!("the project has no environment `{environment}`; it has {}", environments.join(", "));
+        Err(Error::unprocessable("unknown_environment", text))
+    };
+    let Some(text) = content else { return Ok(()) };
+    let refuse = |place| Err(invalid(kind.as_str(), name.as_str(), place));
+    match kind {
+        Kind::Config => {
+            if let (Layer::Environment(environment), _) = split(name)? {
+                known(&environment)?;
+            }
+            Written::read(text).map(drop).or_else(refuse)
+        }
+        Kind::Variable => {
+            if name.as_str() != BASE {
+                known(name.as_str())?;
+            }
+            variables(text).or_else(refuse)
+        }
+        Kind::Schema if text.len() > MAX_SCHEMA_BYTES => {
+            refuse(plain(format!("a schema holds at most {MAX_SCHEMA_BYTES} bytes")))
+        }
+        Kind::Schema => parse::value(text).map(drop).or_else(refuse),
+        Kind::Template if text.len() > MAX_SOURCE_BYTES => {
+            refuse(plain(format!("a template holds at most {MAX_SOURCE_BYTES} bytes")))
+        }
+        Kind::Template | Kind::Policy | Kind::Data => Ok(()),
+    }
+}
+
+fn variables(text: &str) -> Result<(), Place> {
+    let (object, _) = parse::object(text)?;
+    for (name, value) in &object {
+        let fail = |says: String| Err(Place { path: Some(format!("/{name}")), ..plain(says) });
+        let is_name = name
+            .chars()
+            .enumerate()
+            .all(|(at, sign)| sign == '_' || sign.is_ascii_alphabetic() || (at > 0 && sign.is_ascii_digit()));
+        if !is_name || name.is_empty() {
+            return fail(
+                "a variable is named with letters, digits and `_`, and begins with no digit".to_owned(),
+            );
+        }
+        if RESERVED.contains(&name.as_str()) {
+            return fail(format!("`{name}` is the name of something else in templates"));
+        }
+        if value.to_string().len() > MAX_REMEMBERED_BYTES {
+            return fail(format!("a variable holds at most {MAX_REMEMBERED_BYTES} bytes"));
+        }
+    }
+    Ok(())
+}
+
+async fn library(shelf: &Shelf<'_>) -> Result<Library> {
+    let mut schemas = BTreeMap::new();
+    for (name, text) in shelf.all(Kind::Schema).await? {
+        let (schema, _) = parse::value(&text).map_err(|place| invalid("schema", &name, place))?;
+        schemas.insert(name, schema);
+    }
+    Ok(Library::new(schemas))
+}
+
+/// Schemas may refer to those that are changed, so all are looked at.
+async fn check_schemas(library: &Library, shelf: &Shelf<'_>) -> Result<()> {
+    let (library, names) = (library.clone(), shelf.names(Kind::Schema).await?);
+    let work = move || {
+        for name in names {
+            if let Err(places) = library.check(&name) {
+                let says = places.first().map(|place| place.message.clone()).unwrap_or_default();
+                let text = format!("the schema `{name}` is not accepted: {says}");
+                return Err(Error::unprocessable("invalid_schema", text).with_places(places));
+            }
+        }
+        Ok(())
+    };
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+}
+
+/// The configs that changes can alter: those with a changed layer, those that refer to them, and if a
+/// schema changes, all that keep to one.
+async fn touched(shelf: &Shelf<'_>, schemas: bool) -> Result<BTreeSet<Name>> {
+    let changed = shelf.changes.iter().filter(|change| change.kind == Kind::Config);
+    let mut touched: BTreeSet<Name> =
+        changed.map(|change| Ok(split(&change.name)?.1)).collect::<Result<_>>()?;
+    if touched.is_empty() && !schemas {
+        return Ok(touched);
+    }
+    let mut refers: BTreeMap<Name, BTreeSet<Name>> = BTreeMap::new();
+    for document in shelf.names(Kind::Config).await? {
+        let Some((text, written)) = shelf.config(&document).await? else { continue };
+        if written.refers.is_empty() && !(schemas && text.schema.is_some()) {
+            continue;
+        }
+        let (_, config) = split(&Name::parse(&document)?)?;
+        if schemas && text.schema.is_some() {
+            touched.insert(config.clone());
+        }
+        refers.entry(config).or_default().extend(written.refers.iter().cloned());
+    }
+    loop {
+        let more =
+            refers.iter().filter(|(config, to)| !touched.contains(config) && !to.is_disjoint(&touched));
+        let more: Vec<Name> = more.map(|(config, _)| config.clone()).collect();
+        if more.is_empty() {
+            return Ok(touched);
+        }
+        touched.extend(more);
+    }
+}
+
+/// All documents as they will be.
+struct Whole<'a> {
+    shelf: Shelf<'a>,
+    library: Library,
+    rules: Option<&'a Arc<Snapshot>>,
+    renderer: Arc<Renderer>,
+}
+
+impl Whole<'_> {
+    async fn check_templates(&self, environment: &str) -> Result<()> {
+        let names = self.shelf.variables(environment).await?;
+        let (renderer, templates) = (self.renderer.clone(), self.shelf.names(Kind::Template).await?);
+        let environment = environment.to_owned();
+        let work = move || {
+            templates.iter().try_for_each(|name| {
+                renderer.render(name, &names).map(drop).map_err(|fault| {
+                    let place = Place { line: fault.line, column: fault.column, ..plain(fault.to_string()) };
+                    not_rendered("template", name, &environment, place)
+                })
+            })
+        };
+        tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+    }
+
+    /// Checks configs, or all of them.
+    async fn check_configs(&self, environment: &str, only: Option<&BTreeSet<Name>>) -> Result<()> {
+        if only.is_some_and(BTreeSet::is_empty) {
+            return Ok(());
+        }
+        let names = self.shelf.variables(environment).await?;
+        for (config, above) in self.layers(environment, only).await? {
+            for (labels, instance) in above {
+                let asked = Asked { environment: environment.to_owned(), labels, instance };
+                self.check_config(&config, &asked, names.clone()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The configs that there are in an environment, each with the layers that may stand above: none, and
+    /// each alone.
+    async fn layers(&self, environment: &str, only: Option<&BTreeSet<Name>>) -> Result<Above> {
+        let mut found = Above::new();
+        for document in self.shelf.names(Kind::Config).await? {
+            let (layer, config) = split(&Name::parse(&document)?)?;
+            if only.is_some_and(|only| !only.contains(&config)) {
+                continue;
+            }
+            let above = match layer {
+                Layer::Environment(name) if name != environment => continue,
+                Layer::Base | Layer::Environment(_) => (Vec::new(), None),
+                Layer::Label(name, value) => (vec![(name, value)], None),
+                Layer::Instance(id) => (Vec::new(), Some(id)),
+            };
+            found.entry(config).or_default().insert(above);
+        }
+        Ok(found)
+    }
+
+    async fn check_config(&self, config: &Name, asked: &Asked, names: Names) -> Result<()> {
+        let resolver = Resolver::new(self.shelf, self.renderer.clone(), names, asked);
+        let Some(resolution) = resolver.resolve(config).await? else { return Ok(()) };
+        if let Some(schema) = &resolution.schema {
+            self.check_schema(config, asked, schema, &resolution).await?;
+        }
+        self.check_rules(config, asked, &resolution.value).await
+    }
+
+    async fn check_schema(
+        &self,
+        config: &Name,
+        asked: &Asked,
+        schema: &str,
+        resolution: &Resolution,
+    ) -> Result<()> {
+        let (library, name, value) = (self.library.clone(), schema.to_owned(), resolution.value.clone());
+        let found = tokio::task::spawn_blocking(move || library.violations(&name, &value));
+        let mut places = found.await.map_err(Error::internal)?;
+        // What a secret holds is not known here, only that it is a text.
+        places.retain(|place| {
+            let at = |(pointer, _): &(String, references::Reference)| place.path.as_ref() == Some(pointer);
+            !resolution.secrets.iter().any(at) || place.message.contains("is not of type")
+        });
+        if places.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "the config `{config}` does not keep to the schema `{schema}` in the environment `{}`",
+            asked.environment
+        );
+        Err(Error::unprocessable("schema_violation", text).with_places(in_environment(places, asked)))
+    }
+
+    async fn check_rules(&self, config: &Name, asked: &Asked, value: &Value) -> Result<()> {
+        let Some(rules) = self.rules else { return Ok(()) };
+        let path = QueryPath::parse(RULE).map_err(Error::internal)?;
+        let input = json!({"name": config.as_str(), "environment": asked.environment, "config": value});
+        let rules = rules.clone();
+        let work = move || ask(&rules, &path, &input);
+        let messages = tokio::task::spawn_blocking(work).await.map_err(Error::internal)??;
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "the rules in `config.validate` refuse the config `{config}` in the environment `{}`: {}",
+            asked.environment,
+            messages.first().map(String::as_str).unwrap_or_default()
+        );
+        let place = |message| Place { code: Some("rule"), ..plain(message) };
+        let places = messages.into_iter().map(place).collect();
+        Err(Error::unprocessable("config_refused", text).with_places(in_environment(places, asked)))
+    }
+}
+
+/// By config: the labels and the instance to ask for.
+type Above = BTreeMap<Name, BTreeSet<(Vec<(String, String)>, Option<String>)>>;
+
+/// The messages of the rule; none if there is no such rule.
+fn ask(rules: &Snapshot, path: &QueryPath, input: &Value) -> Result<Vec<String>> {
+    let failed = |says: String| {
+        let text = format!("the rules in `config.validate` cannot be asked: {says}");
+        Error::unprocessable("config_refused", text)
+    };
+    let text = serde_json::to_vec(input).map_err(Error::internal)?;
+    let input = Input::from_json(&text, rules.program()).map_err(|error| failed(error.to_string()))?;
+    let evaluation = rules
+        .evaluate_with(path, &input, EvaluationOptions::default())
+        .map_err(|error| failed(error.to_string()))?;
+    let answer = evaluation.to_json(MAX_RULE_BYTES).map_err(|error| failed(error.to_string()))?;
+    let Some(answer) = answer else { return Ok(Vec::new()) };
+    let answer: Value = serde_json::from_slice(&answer).map_err(Error::internal)?;
+    Ok(match answer {
+        Value::Array(messages) => messages.iter().take(MAX_VIOLATIONS).map(message).collect(),
+        Value::Bool(false) | Value::Null => Vec::new(),
+        other => vec![message(&other)],
+    })
+}
+
+fn message(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn in_environment(mut places: Vec<Place>, asked: &Asked) -> Vec<Place> {
+    for place in &mut places {
+        place.message = format!("in the environment `{}`: {}", asked.environment, place.message);
+    }
+    places
+}
+
+fn plain(message: String) -> Place {
+    Place { message, ..Place::default() }
+}
