@@ -13,4 +13,4 @@ pub mod telemetry;
 pub mod tls;
 mod worker;
 
-pub use http::{Options, router, standalone};
+pub use http::{Options, Rate, config_router, router, standalone};

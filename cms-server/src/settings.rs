@@ -15,7 +15,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
 
-use crate::http::Options;
+use crate::http::{Options, Rate};
 use crate::server::OpaPlace;
 
 /// Why the settings cannot be used. The text says what to write.
@@ -138,6 +138,10 @@ pub struct LimitSettings {
     pub caller_per_minute: Option<NonZeroU32>,
     /// How many requests a minute each address may make without a valid credential.
     pub stranger_per_minute: Option<NonZeroU32>,
+    /// How often each caller may read at the front door for configs, such as `100/minute`.
+    pub config_reads: Option<String>,
+    /// How often each caller may write there, such as `20/minute`.
+    pub config_writes: Option<String>,
 }
 
 /// Proxies in front of the server.
@@ -168,6 +172,8 @@ pub struct MetricsSettings {
 pub struct SurfaceSettings {
     /// OPA's REST API.
     pub opa: bool,
+    /// The simple front door for configs.
+    pub config: bool,
     /// The page that shows the API.
     pub docs: bool,
 }
@@ -184,7 +190,7 @@ pub struct OpaSettings {
 
 impl Default for SurfaceSettings {
     fn default() -> Self {
-        Self { opa: true, docs: true }
+        Self { opa: true, config: true, docs: true }
     }
 }
 
@@ -252,15 +258,24 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("limits", "connections", Form::Number),
     ("limits", "caller_per_minute", Form::Number),
     ("limits", "stranger_per_minute", Form::Number),
+    ("limits", "config_reads", Form::Text),
+    ("limits", "config_writes", Form::Text),
     ("proxy", "trusted", Form::List),
     ("proxy", "local_operator", Form::Truth),
     ("metrics", "public", Form::Truth),
     ("metrics", "token_file", Form::Text),
     ("surfaces", "opa", Form::Truth),
+    ("surfaces", "config", Form::Truth),
     ("surfaces", "docs", Form::Truth),
     ("opa", "listen", Form::Text),
     ("opa", "environment", Form::Text),
 ];
+
+/// A rate as it is written, or the one that there is.
+fn rate(key: &str, text: Option<&str>, otherwise: Rate) -> Result<Rate, SettingsError> {
+    let Some(text) = text else { return Ok(otherwise) };
+    text.parse().map_err(|_| wrong(key, text, "a rate such as `200/minute`"))
+}
 
 impl Settings {
     /// Reads a file, if one is named, and then the variables that `variable` knows.
@@ -337,6 +352,11 @@ impl Settings {
         options.metrics_token = self.metrics.token()?;
         options.strict_transport = self.tls.cert.is_some();
         options.opa = self.surfaces.opa;
+        options.config = self.surfaces.config;
+        options.config_reads =
+            rate("limits.config_reads", limits.config_reads.as_deref(), options.config_reads)?;
+        options.config_writes =
+            rate("limits.config_writes", limits.config_writes.as_deref(), options.config_writes)?;
         options.docs = self.surfaces.docs;
         Ok(options)
     }

@@ -353,6 +353,21 @@ const SAMPLES: &[Sample] = &[
     sample("GET", "/api/v1/health/live", "health/live", ""),
     sample("GET", "/api/v1/health/ready", "health/ready", ""),
     sample("GET", "/metrics", "/metrics", ""),
+    sample(
+        "GET",
+        "/api/v1/projects/{project}/configs/-/resolve/{name}",
+        "projects/{p}/configs/-/resolve/some/config?environment=default",
+        "",
+    ),
+    sample(
+        "GET",
+        "/api/v1/projects/{project}/templates/-/render/{name}",
+        "projects/{p}/templates/-/render/some/template?environment=default",
+        "",
+    ),
+    sample("GET", "/config/{name}", "/config/some/config?project={p}", ""),
+    sample("PUT", "/config/{name}", "/config/some/config?project={p}", r#"{"a":1}"#),
+    sample("GET", "/config/health", "/config/health", ""),
     sample("GET", "/api/v1/projects/{project}/data-key", "projects/{p}/data-key", ""),
     sample("POST", "/api/v1/projects/{project}/data-key/rotate", "projects/{p}/data-key/rotate", ""),
     sample("POST", "/api/v1/system/root-key/rotate", "system/root-key/rotate", ""),
@@ -729,6 +744,7 @@ fn every_change_and_every_reveal_leaves_its_record() {
             changes.make(&root, method, &template, &path, body).await;
         }
         decide_requests(it, &mut changes).await;
+        changes.make(&root, "PUT", "/config/{name}", "/config/new?project=acme", json!({"a": 1})).await;
         root.patch("projects/new", json!({"auto_release": false})).await.is(200);
         root.put("projects/new/data/x", json!({})).await.is(201);
         changes

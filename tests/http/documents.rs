@@ -178,12 +178,12 @@ fn a_policy_that_is_not_right_is_refused_with_places() {
 }
 
 #[test]
-fn kinds_that_are_to_come_say_so() {
+fn there_are_these_kinds_and_no_others() {
     served(async |it| {
         it.empty_project("p").await;
-        for kind in ["configs", "schemas", "templates"] {
-            let refused = it.root().put(&format!("projects/p/{kind}/x"), json!({})).await;
-            refused.problem(422, "kind_not_available");
+        for kind in ["data", "configs", "schemas", "templates", "variables"] {
+            let name = if kind == "variables" { "base" } else { "x" };
+            it.root().put(&format!("projects/p/{kind}/{name}"), json!({})).await.is(201);
         }
         it.root().put("projects/p/nonsense/x", json!({})).await.problem(404, "not_found");
     });

@@ -5,11 +5,13 @@
 mod audit;
 mod auth;
 mod bundle;
+mod configs;
 mod coverage;
 mod decisions;
 mod documents;
 mod environments;
 mod events;
+mod front_door;
 mod keys;
 mod limits;
 mod members;

@@ -23,7 +23,7 @@ use cms_core::Cms;
 
 pub(crate) use caller::credential;
 pub use opa_alone::opa_alone;
-pub use options::Options;
+pub use options::{InvalidRate, Options, Rate};
 pub use problem::{ProblemDetails, ProblemPlace, TYPE_PREFIX};
 
 use middleware::front::FrontLayer;
@@ -48,6 +48,16 @@ pub fn standalone(cms: Cms, options: Options) -> Router {
         let router = router.fallback(routes::missing::missing).route("/openapi.json", get(description));
         if docs { router.route("/", get(page)).route("/docs", get(page)) } else { router }
     })
+}
+
+/// Builds the simple front door for configs alone: `GET` and `PUT /{path}`, `/health` and `/metrics`. It can
+/// be nested under any prefix.
+pub fn config_router<S>(cms: Cms, options: Options) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let (_, description) = routes::table(&options);
+    finish(routes::front_door(), AppState::new(cms, options, description))
 }
 
 /// The answer to a request that was refused outside of the router, under a request id of its own.
@@ -84,10 +94,15 @@ where
 {
     let (table, description) = routes::table(&options);
     let state = AppState::new(cms, options, description);
-    extend(table)
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(state.clone())
-        .layer(FrontLayer(state))
+    finish(extend(table), state)
+}
+
+/// Puts the front around the routes.
+fn finish<S>(table: Router<AppState>, state: AppState) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    table.method_not_allowed_fallback(method_not_allowed).with_state(state.clone()).layer(FrontLayer(state))
 }
 
 async fn method_not_allowed() -> Problem {

@@ -2,6 +2,7 @@
 //! What a host can choose when it mounts the router. Every limit has a number here.
 
 use std::num::NonZeroU32;
+use std::str::FromStr;
 use std::time::Duration;
 
 use cms_core::sensitive::Sensitive;
@@ -45,6 +46,12 @@ pub struct Options {
     pub strict_transport: bool,
     /// Whether OPA's REST API is served under `/opa`.
     pub opa: bool,
+    /// Whether the simple front door for configs is served under `/config`.
+    pub config: bool,
+    /// How often each caller may read at the front door for configs.
+    pub config_reads: Rate,
+    /// How often each caller may write there.
+    pub config_writes: Rate,
     /// Whether the page that shows the API is served.
     pub docs: bool,
     /// Cancelled when the server is about to stop: long polls and event streams end then, and the
@@ -72,6 +79,9 @@ impl Default for Options {
             metrics_token: None,
             strict_transport: false,
             opa: true,
+            config: true,
+            config_reads: Rate::per_minute(CONFIG_READS),
+            config_writes: Rate::per_minute(CONFIG_WRITES),
             docs: true,
             closing: CancellationToken::new(),
             verify_headers: ["accept", "content-type", "host", "origin", "user-agent", "x-request-id"]
@@ -81,6 +91,47 @@ impl Default for Options {
     }
 }
 
+/// How often something may happen: written `200/minute`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How often.
+    pub count: NonZeroU32,
+    /// In which time.
+    pub period: Duration,
+}
+
+impl Rate {
+    /// So many times a minute.
+    pub const fn per_minute(count: NonZeroU32) -> Self {
+        Self { count, period: Duration::from_secs(60) }
+    }
+}
+
+impl FromStr for Rate {
+    type Err = InvalidRate;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRate> {
+        let (count, unit) = text.split_once('/').ok_or(InvalidRate)?;
+        let seconds = match unit.trim() {
+            "s" | "second" => 1,
+            "m" | "minute" => 60,
+            "h" | "hour" => 3_600,
+            "d" | "day" => 86_400,
+            _ => return Err(InvalidRate),
+        };
+        let count = count.trim().parse().map_err(|_| InvalidRate)?;
+        Ok(Self { count, period: Duration::from_secs(seconds) })
+    }
+}
+
+/// A text that is no rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a rate is written as `200/minute`: a number, and `second`, `minute`, `hour` or `day`")]
+pub struct InvalidRate;
+
+/// What the front door for configs allows when nothing is said, each minute.
+const CONFIG_READS: NonZeroU32 = non_zero(100);
+const CONFIG_WRITES: NonZeroU32 = non_zero(20);
 /// What each caller may ask a minute when nothing else is said: more than one server answers.
 pub(crate) const CALLER_PER_MINUTE: NonZeroU32 = non_zero(12_000_000);
 const STRANGER_PER_MINUTE: NonZeroU32 = non_zero(6_000);
@@ -89,5 +140,21 @@ const fn non_zero(number: u32) -> NonZeroU32 {
     match NonZeroU32::new(number) {
         Some(number) => number,
         None => NonZeroU32::MIN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_a_number_and_a_unit() {
+        let rate = |text: &str| text.parse::<Rate>().map(|rate| (rate.count.get(), rate.period.as_secs()));
+        assert_eq!(rate("200/minute"), Ok((200, 60)));
+        assert_eq!(rate("5 / second"), Ok((5, 1)));
+        assert_eq!(rate("1/day"), Ok((1, 86_400)));
+        for bad in ["", "200", "0/minute", "-1/minute", "x/minute", "5/fortnight", "5/minute/2"] {
+            assert_eq!(rate(bad), Err(InvalidRate), "{bad}");
+        }
     }
 }

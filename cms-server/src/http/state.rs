@@ -25,6 +25,8 @@ struct Shared {
     queries: Queries,
     metrics: Metrics,
     limiter: Limiter,
+    config_reads: Limiter,
+    config_writes: Limiter,
     request_ids: RequestIds,
     in_flight: InFlight,
     waiting: InFlight,
@@ -38,6 +40,8 @@ impl AppState {
             queries: Queries::new(&description),
             description: Description::new(description),
             limiter: Limiter::new(per_minute, options.stranger_per_minute),
+            config_reads: Limiter::at(options.config_reads, options.stranger_per_minute),
+            config_writes: Limiter::at(options.config_writes, options.stranger_per_minute),
             metrics: Metrics::of(&cms),
             request_ids: RequestIds::new(),
             in_flight: InFlight::default(),
@@ -75,6 +79,16 @@ impl AppState {
     /// How often callers may ask.
     pub(crate) fn limiter(&self) -> &Limiter {
         &self.0.limiter
+    }
+
+    /// How often callers may read at the front door for configs.
+    pub(crate) fn config_reads(&self) -> &Limiter {
+        &self.0.config_reads
+    }
+
+    /// How often callers may write there.
+    pub(crate) fn config_writes(&self) -> &Limiter {
+        &self.0.config_writes
     }
 
     /// Where request ids come from.

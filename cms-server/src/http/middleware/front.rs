@@ -289,7 +289,7 @@ fn admit(state: &AppState, request: &Request, unknown: Option<&Unknown>) -> Resu
     if let Some(unknown) = unknown.filter(|unknown| unknown.at_once) {
         return Err(unknown.error().into());
     }
-    let slot = if waits(request.headers()).is_some() {
+    let slot = if waits(request.headers()).or_else(|| asks_to_wait(request.uri())).is_some() {
         state.waiting().enter(state.options().waiting.into())
     } else {
         let slot = state.in_flight().enter(state.options().in_flight.into());
@@ -335,12 +335,18 @@ pub(crate) fn waits(headers: &HeaderMap) -> Option<u64> {
         .find_map(|part| part.trim().strip_prefix("wait=")?.trim_matches('"').parse().ok())
 }
 
+/// The seconds that a long poll asks to wait where it is asked in the query: `?wait=N`, also `Ns`.
+pub(crate) fn asks_to_wait(uri: &Uri) -> Option<u64> {
+    let mut pairs = uri.query()?.split('&');
+    pairs.find_map(|pair| pair.strip_prefix("wait=")?.trim_end_matches('s').parse().ok())
+}
+
 fn time_limit(state: &AppState, request: &Request) -> Duration {
     let options = state.options();
     if request.uri().path().ends_with("/-/verify") {
         return VERIFY_TIME;
     }
-    match waits(request.headers()) {
+    match waits(request.headers()).or_else(|| asks_to_wait(request.uri())) {
         None => options.request_time,
         Some(seconds) => options.request_time + Duration::from_secs(seconds).min(options.wait_time),
     }

@@ -15,6 +15,8 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 
+use super::super::options::Rate;
+
 /// After how many questions the callers that were not seen lately are forgotten.
 const SWEEP_EVERY: u32 = 65_536;
 
@@ -71,12 +73,19 @@ impl CallerKey {
 impl Limiter {
     /// Limits each caller, and each address that shows no valid credential, per minute.
     pub(crate) fn new(caller_per_minute: NonZeroU32, stranger_per_minute: NonZeroU32) -> Self {
-        let keyed = Quota::per_minute(caller_per_minute);
+        Self::at(Rate::per_minute(caller_per_minute), stranger_per_minute)
+    }
+
+    /// The same for another time than a minute.
+    pub(crate) fn at(callers: Rate, stranger_per_minute: NonZeroU32) -> Self {
         let strangers = Quota::per_minute(stranger_per_minute);
+        // The time is never nothing, so there is such a quota.
+        let keyed = Quota::with_period(callers.period / callers.count.get())
+            .map_or(Quota::per_minute(callers.count), |quota| quota.allow_burst(callers.count));
         Self {
             callers: RateLimiter::dashmap(keyed).with_middleware(),
             strangers: RateLimiter::dashmap(strangers).with_middleware(),
-            caller_per_minute,
+            caller_per_minute: callers.count,
             clock: DefaultClock::default(),
             asked: AtomicU32::new(0),
         }

@@ -11,7 +11,7 @@ use axum::http::{Method, StatusCode};
 use cms_core::{Cms, Health};
 use parking_lot::RwLock;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -24,6 +24,10 @@ use super::measured::Core;
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
+    /// What has the names that readers of configs know from elsewhere.
+    plain: Registry,
+    config_updates: Counter,
+    config_requests: Histogram,
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram>,
     refusals: Family<RefusalLabels, Counter>,
@@ -117,7 +121,23 @@ impl Metrics {
         registry.register("http_requests_in_flight", "Requests being served", in_flight.clone());
         let state = StateGauges::default();
         state.register(&mut registry);
-        Self { registry, requests, durations, refusals, in_flight, state, known: RwLock::default() }
+        let mut plain = Registry::default();
+        let (config_updates, config_requests) = (Counter::default(), Histogram::default());
+        plain.register("config_updates", "Configs written at the front door", config_updates.clone());
+        let help = "Time to the answer's head at the front door for configs";
+        plain.register("request_duration_seconds", help, config_requests.clone());
+        Self {
+            registry,
+            plain,
+            config_updates,
+            config_requests,
+            requests,
+            durations,
+            refusals,
+            in_flight,
+            state,
+            known: RwLock::default(),
+        }
     }
 
     /// Counts an answered request. `route` is a template of the route table.
@@ -136,6 +156,16 @@ impl Metrics {
         self.refusals.get_or_create(&RefusalLabels { code }).inc();
     }
 
+    /// Counts a config that was written at the front door.
+    pub(crate) fn config_updated(&self) {
+        self.config_updates.inc();
+    }
+
+    /// Counts a request at the front door for configs.
+    pub(crate) fn config_answered(&self, took: Duration) {
+        self.config_requests.observe(took);
+    }
+
     /// Sets how many requests are being served.
     pub(crate) fn set_in_flight(&self, count: usize) {
         self.in_flight.set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -148,7 +178,9 @@ impl Metrics {
     pub(crate) fn encode(&self, health: &Health, waiting: usize) -> Result<String, std::fmt::Error> {
         self.state.set(health, waiting);
         let mut text = String::with_capacity(16 * 1024);
-        encode(&mut text, &self.registry)?;
+        encode_registry(&mut text, &self.registry)?;
+        encode_registry(&mut text, &self.plain)?;
+        encode_eof(&mut text)?;
         Ok(text)
     }
 

@@ -53,7 +53,11 @@ const PARAMETERS: &[(&str, &str, &str)] = &[
     ("project", "The id of the project", "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"),
     ("environment", "The name of the environment", "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"),
     ("user", "The name of the user", "^[A-Za-z0-9._@-]{1,128}$"),
-    ("kind", "The kind of documents: `policies` or `data`", "^(policies|data)$"),
+    (
+        "kind",
+        "The kind of documents: `policies`, `data`, `configs`, `schemas`, `templates` or `variables`",
+        "^(policies|data|configs|schemas|templates|variables)$",
+    ),
     ("name", "The name: 1 to 8 segments joined by `/`", "^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"),
     ("path", "The path: 1 to 8 segments joined by `/`", "^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"),
     ("id", "The id", "^[A-Za-z0-9_-]{1,128}$"),

@@ -34,6 +34,16 @@ use crate::http::state::AppState;
 /// The media type of a document with its message.
 const ENVELOPE: &str = "application/vnd.cms.document+json";
 
+/// The media types that are texts beside `text/…`.
+const TEXTS: [&str; 6] = [
+    "",
+    "application/json",
+    "application/octet-stream",
+    "application/toml",
+    "application/x-yaml",
+    "application/yaml",
+];
+
 /// The routes of documents.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -110,7 +120,7 @@ fn named<'p>(params: &'p RawPathParams, name: &str) -> Option<&'p str> {
 pub(crate) struct WriteQuery {
     /// Why the document changes.
     message: Option<String>,
-    /// The schema that the document keeps to; for configs.
+    /// For configs: the schema to keep to from now on, by name or as JSON; empty for none.
     schema: Option<String>,
 }
 
@@ -124,9 +134,10 @@ pub(crate) struct Envelope {
     /// Why it changes.
     #[serde(default)]
     message: Option<String>,
-    /// The schema that the document keeps to; for configs.
+    /// For configs: the schema to keep to from now on, by name or itself; empty for none.
     #[serde(default)]
-    schema: Option<String>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    schema: Option<Box<RawValue>>,
 }
 
 /// Which versions to compare.
@@ -255,11 +266,10 @@ fn document(body: &RawBody, query: WriteQuery) -> Result<PutDocument, Error> {
         return Ok(PutDocument {
             content: text_of(&envelope.content)?,
             message: envelope.message.or(query.message),
-            schema: envelope.schema.or(query.schema),
+            schema: envelope.schema.map(|schema| text_of(&schema)).transpose()?.or(query.schema),
         });
     }
-    let is_text = ["", "application/json", "application/octet-stream"].contains(&body.media_type.as_str())
-        || body.media_type.starts_with("text/");
+    let is_text = TEXTS.contains(&body.media_type.as_str()) || body.media_type.starts_with("text/");
     if !is_text {
         return Err(Error::new(
             ErrorKind::UnsupportedMedia,

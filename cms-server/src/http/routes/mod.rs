@@ -3,6 +3,7 @@
 
 mod audit;
 mod auth;
+mod configs;
 mod decision_log;
 mod decisions;
 pub(crate) mod describe;
@@ -10,6 +11,7 @@ pub(crate) mod docs;
 mod documents;
 mod environments;
 mod events;
+mod front_door;
 mod health;
 mod keys;
 mod members;
@@ -41,6 +43,9 @@ const PREFIX: &str = "/api/v1";
 /// The route table, with its description.
 pub(crate) fn table(options: &Options) -> (axum::Router<AppState>, OpenApi) {
     let mut table = api(options).merge(metrics::router());
+    if options.config {
+        table = table.merge(front_door::router());
+    }
     if options.opa {
         table = table.merge(opa::router());
     }
@@ -52,6 +57,11 @@ pub(crate) fn table(options: &Options) -> (axum::Router<AppState>, OpenApi) {
     components.schemas.insert(OpaFault::name().into_owned(), OpaFault::schema());
     components.schemas.insert(OpaLocation::name().into_owned(), OpaLocation::schema());
     (router, describe::describe(description))
+}
+
+/// The front door for configs alone, at the root.
+pub(crate) fn front_door() -> axum::Router<AppState> {
+    front_door::alone().merge(axum::Router::from(metrics::router()))
 }
 
 /// Puts operations under the prefix of the API. Not by nesting a router: that would take the prefix off
@@ -67,6 +77,7 @@ fn api(options: &Options) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(audit::router())
         .merge(auth::router())
+        .merge(configs::router())
         .merge(decision_log::router())
         .merge(decisions::router())
         .merge(docs::router(options.docs))
