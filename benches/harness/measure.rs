@@ -84,6 +84,21 @@ pub fn interleaved(effort: Effort, contenders: &mut [Contender<'_>]) -> Result<V
     Ok(timings)
 }
 
+/// Times operations of a millisecond or more one by one, without dropping what they leave.
+///
+/// # Errors
+/// The first error of an operation.
+pub fn one_by_one<T>(effort: Effort, mut operation: impl FnMut(usize) -> Result<T>) -> Result<Timing> {
+    let timed = |number| {
+        let start = Instant::now();
+        let made = black_box(operation(number)?);
+        let taken = start.elapsed();
+        drop(made);
+        Ok(taken.as_secs_f64() * 1e9)
+    };
+    Ok(Timing { name: String::new(), nanos: (0..effort.rounds * 8).map(timed).collect::<Result<_>>()? })
+}
+
 /// The number of operations that fill a slice; running it is also the warm-up.
 fn calibrate(slice: Duration, contender: &mut Contender<'_>) -> Result<usize> {
     let mut count = 1;

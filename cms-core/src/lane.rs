@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Threads for what policies take long over, so that it does not slow down those who ask for little.
 //!
-//! They run when nobody else wants the processor (`nice` 19), and each project has its share of them.
+//! They run when nobody else wants the processor, and each project has its share of them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,10 +33,7 @@ impl Lane {
         let runtime = Builder::new_current_thread()
             .max_blocking_threads(threads)
             .thread_name("cms-lane")
-            .on_thread_start(|| {
-                // Where the system forbids even politeness, it is work like any other.
-                let _refused = rustix::process::nice(19);
-            })
+            .on_thread_start(step_aside)
             .build()
             .map_err(Error::internal)?;
         Ok(Self(Arc::new(Inner { runtime: Some(runtime), turns: Turns::new(threads, threads - 1, WAITING) })))
@@ -68,6 +65,20 @@ impl Lane {
             done
         };
         runtime.spawn_blocking(run).await.map_err(Error::internal)
+    }
+}
+
+/// Leaves the processor to whoever wants it (`SCHED_IDLE`, sched(7)): a thread that is merely nice would
+/// still keep others waiting until its slice of time is over. Elsewhere it is a thread like any other.
+fn step_aside() {
+    #[cfg(target_os = "linux")]
+    {
+        use thread_priority::unix::{set_thread_priority_and_policy, thread_native_id};
+        use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
+
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        // Where the system forbids even politeness, it is work like any other.
+        let _refused = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
     }
 }
 

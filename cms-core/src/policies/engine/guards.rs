@@ -191,14 +191,20 @@ pub(super) fn guard_entries(program: &mut Program) -> Result<(), Unfit> {
     relocate::insert(program, guards)
 }
 
+/// Whether what an instruction computes is a statement that has to hold.
+fn is_statement(program: &Program, pc: usize, dest: u8) -> bool {
+    matches!(program.instructions.get(pc + 1),
+        Some(Instruction::Guard { register, mode: GuardMode::Condition }) if *register == dest)
+}
+
 /// Multiplication is an instruction, and squaring a number again and again would take all time there
 /// is. Division is one, too, and does not tell that it divides by zero; and all of them would give
 /// `0.1 + 0.2` more digits than OPA does. So these become calls.
 fn guard_arithmetic(program: &mut Program) -> Result<(), Unfit> {
     for pc in 0..program.instructions.len() {
         let (function, dest, left, right) = match program.instructions.get(pc).copied() {
-            // A membership in what is undefined would be false.
-            Some(Instruction::Contains { dest, collection, value }) => {
+            // A membership in what is undefined would be false, which is the same only for a statement.
+            Some(Instruction::Contains { dest, collection, value }) if !is_statement(program, pc, dest) => {
                 ("internal.member_2", dest, value, collection)
             }
             Some(Instruction::Add { dest, left, right }) => ("plus", dest, left, right),
