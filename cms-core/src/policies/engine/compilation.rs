@@ -28,6 +28,7 @@ use super::program::{Program, Rule, Runs, Shard};
 use super::relocate::Unfit;
 use super::stubs;
 use super::tree::{RuleId, Tree};
+use super::words;
 
 /// Entry points per program; each takes one of its 255 registers.
 const ENTRIES: usize = 200;
@@ -218,6 +219,7 @@ impl<'a> Compilation<'a> {
 
     fn add_rule(&mut self, reference: &str, runs: Runs) -> RuleId {
         let path = below_data(reference);
+        let path = words::path(&path);
         self.rules.push(Rule { name: path.join("/"), reference: reference.to_owned(), path, runs });
         self.rules.len() - 1
     }

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::words;
+
 /// The stable codes of [`Diagnostic::code`]. Those that OPA knows bear OPA's names.
 pub mod code {
     /// The text is not Rego.
@@ -89,7 +91,7 @@ impl Diagnostic {
         code: &'static str,
         message: impl Into<String>,
     ) -> Self {
-        Self { file: file.to_owned(), line, column, message: message.into(), code }
+        Self { file: file.to_owned(), line, column, message: words::text(message.into()), code }
     }
 
     /// Reads an error text of the Rego compiler, which has the form

@@ -16,6 +16,7 @@ use regorus::rvm::{Instruction, Program};
 
 use super::path::below_data;
 use super::relocate::Unfit;
+use super::words;
 
 /// The paths of all rules that are no functions.
 pub(super) type RulePaths = BTreeSet<Vec<String>>;
@@ -168,7 +169,7 @@ fn add<const N: usize>(program: &mut Program, code: [Instruction; N]) {
 }
 
 fn literal(program: &mut Program, text: &str) -> Result<u16, Unfit> {
-    u16::try_from(program.add_literal(Value::from(text))).map_err(|_| Unfit)
+    u16::try_from(program.add_literal(Value::from(words::written(text)))).map_err(|_| Unfit)
 }
 
 /// Reads the data at a path, with all of the data in one register.

@@ -57,7 +57,7 @@ fn write(text: &str) -> String {
             if let (true, Some(last)) = (index > 0, &previous) {
                 out.push_str(gap(before.as_ref(), last, token, &line.tokens, index));
             }
-            out.push_str(token.text);
+            out.push_str(token.written());
             match token.kind {
                 Kind::Open => levels.push(level + 1),
                 Kind::Close => drop(levels.pop()),

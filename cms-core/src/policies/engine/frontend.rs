@@ -8,6 +8,8 @@
 //! - `rego.metadata.rule()` and `chain()` become what the annotations say.
 //! - Before a negation stands what has to be defined for it; see [`Negation`].
 //! - `walk(x, pair)` becomes `walk(x)[_] = pair`; see [`tokens`].
+//! - A head that searches, and has no body, gets one: `p := xs[_]` becomes `p := xs[_] if true`.
+//! - A keyword that begins a reference gets a [name](words).
 //! - `with f as …`, where `f` is a rule of the same package, becomes `with data.….f as …`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,10 +19,11 @@ use super::builtins;
 use super::lexer::{Kind, Lexer, Token};
 use super::metadata::Annotations;
 use super::negations::Negation;
-use super::outline::{Outline, reference};
+use super::outline::{Outline, reference, statements};
 use super::path::reference_of;
 use super::stubs;
 use super::tokens::{self, before};
+use super::words;
 
 /// A text as the compiler reads it.
 #[derive(Debug, Default)]
@@ -88,8 +91,25 @@ impl Rewriting<'_> {
     fn run(mut self, text: &str) -> Translation {
         let mut edits = self.edits(0..self.tokens.len());
         edits.append(&mut self.closings);
+        edits.extend(self.searching_heads());
         edits.sort_by_key(|edit| (edit.start, edit.end));
         apply(text, edits, self.functions)
+    }
+
+    /// Bodies for heads that have none, where the compiler would not know the variable `_`.
+    fn searching_heads(&self) -> Vec<Edit> {
+        // A query has no heads.
+        let starts = if self.outline.package.is_empty() { Vec::new() } else { statements(self.tokens) };
+        let ends = starts.iter().skip(1).copied().chain([self.tokens.len()]);
+        let heads = starts.iter().zip(ends).filter_map(|(start, end)| {
+            let tokens = self.tokens.get(*start..end)?;
+            let is_rule =
+                !tokens.first().is_some_and(|first| ["package", "import", "default"].contains(&first.text));
+            let searches = tokens.iter().any(|token| token.is("_"));
+            let has_body = tokens.iter().any(|token| token.is("if"));
+            tokens.last().filter(|_| is_rule && searches && !has_body)
+        });
+        heads.map(|last| Edit { start: last.end(), end: last.end(), text: " if true".to_owned() }).collect()
     }
 
     /// What becomes of some tokens.
@@ -114,6 +134,11 @@ impl Rewriting<'_> {
             } else {
                 self.template(token)
             };
+            let renamed = || {
+                let edit = Edit { start: token.start, end: token.end(), text: token.text.to_owned() };
+                Some(edit).filter(|_| token.is_renamed())
+            };
+            let edit = edit.or_else(renamed);
             if let Some(edit) = edit {
                 done = edit.end;
                 edits.push(edit);
@@ -197,6 +222,9 @@ impl Rewriting<'_> {
             }
             _ => {}
         }
+        if let Some(whole) = self.own_word(&path) {
+            return edit(last.end(), whole);
+        }
         if let Some(local) = self.own_function(&path).filter(|_| replaces) {
             return edit(last.end(), local);
         }
@@ -222,6 +250,18 @@ impl Rewriting<'_> {
             .strip_prefix(self.outline.package.as_slice())?;
         let head = self.outline.heads.iter().find(|head| head.path == below && head.is_function)?;
         Some(head.path.join("."))
+    }
+
+    /// A path from the root that leads to a rule of this package whose name begins with a keyword.
+    fn own_word(&self, path: &[String]) -> Option<String> {
+        let below = path
+            .strip_prefix(["data".to_owned()].as_slice())?
+            .strip_prefix(self.outline.package.as_slice())?;
+        let (first, rest) = below.split_first()?;
+        let name = words::name(first)?;
+        let known = self.outline.heads.iter().any(|head| head.path.first().is_some_and(|own| own == name));
+        let names = self.outline.package.iter().map(String::as_str).chain([name]);
+        known.then(|| reference_of(names.chain(rest.iter().map(String::as_str))))
     }
 
     /// Whether a path names a rule of this text that is no function.

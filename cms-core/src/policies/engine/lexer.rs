@@ -4,6 +4,8 @@
 //! The lexer never fails. What is not a token it knows becomes [`Kind::Other`], and the compiler,
 //! which reads the text afterwards, says what is wrong with it.
 
+use super::words;
+
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -31,9 +33,12 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Token<'a> {
     pub(super) kind: Kind,
+    /// As it is written; a keyword that begins a reference (`if.x`) has a [name](words) instead.
     pub(super) text: &'a str,
     /// The offset of its first byte.
     pub(super) start: usize,
+    /// How many bytes it takes.
+    length: usize,
     /// Line and column, from 1, in characters.
     pub(super) place: (u32, u32),
     /// Whether it is the first token of its line.
@@ -50,7 +55,17 @@ impl Token<'_> {
     }
 
     pub(super) fn end(&self) -> usize {
-        self.start + self.text.len()
+        self.start + self.length
+    }
+
+    /// Whether it is a keyword that is used as a name.
+    pub(super) fn is_renamed(&self) -> bool {
+        self.text.len() != self.length
+    }
+
+    /// Its text as it is written.
+    pub(super) fn written(&self) -> &str {
+        words::written(self.text)
     }
 }
 
@@ -77,6 +92,16 @@ impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         let (offset, line, column) = (0, 1, 1);
         Self { text, offset, line, column, leads: true, follows_dot: false, templates: Vec::new() }
+    }
+
+    /// The text of a token: a keyword before a dot and a name is a name itself.
+    fn named(&self, rest: &'a str, kind: Kind, length: usize) -> Option<&'a str> {
+        let text = rest.get(..length)?;
+        let goes_on = |next: &str| next.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        let begins = kind == Kind::Name
+            && !self.follows_dot
+            && rest.get(length..).and_then(|rest| rest.strip_prefix('.')).is_some_and(goes_on);
+        Some(words::name(text).filter(|_| begins).unwrap_or(text))
     }
 
     fn rest(&self) -> &'a str {
@@ -121,8 +146,9 @@ impl<'a> Iterator for Lexer<'a> {
         let (kind, length) = self.template(rest).or_else(|| measure(rest))?;
         let token = Token {
             kind,
-            text: rest.get(..length)?,
+            text: self.named(rest, kind, length)?,
             start: self.offset,
+            length,
             place: (self.line, self.column),
             leads: self.leads,
             touches,

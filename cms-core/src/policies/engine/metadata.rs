@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::lexer::Token;
 use super::outline::{Head, Outline};
+use super::words;
 
 /// The annotations of all policies.
 #[derive(Debug, Default)]
@@ -55,7 +56,7 @@ impl Annotations {
     /// of its name, of its package, and of the packages above it.
     pub(super) fn chain(&self, outline: &Outline, at: &Token<'_>) -> String {
         let Some(head) = enclosing(outline, at) else { return "[]".to_owned() };
-        let path = [outline.package.as_slice(), &head.path].concat();
+        let path = [outline.package.as_slice(), &words::path(&head.path)].concat();
         let mut links = vec![link(&path, self.of_rule(outline, head))];
         links.extend(
             self.scoped(Scope::Document)

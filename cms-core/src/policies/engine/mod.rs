@@ -65,6 +65,7 @@ mod syntax;
 mod testing;
 mod tokens;
 mod tree;
+mod words;
 
 pub use builtins::refused as refused_builtins;
 pub use data::Data;

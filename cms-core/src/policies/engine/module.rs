@@ -10,6 +10,7 @@ use super::diagnostic::{Diagnostic, code};
 use super::limits::Limits;
 use super::outline::Outline;
 use super::source;
+use super::words;
 
 /// A policy: the name of its document and its Rego text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -110,7 +111,7 @@ fn info(outline: &Outline) -> ModuleInfo {
     let mut tests: Vec<String> = Vec::new();
     for head in &outline.heads {
         let list = if head.is_test() { &mut tests } else { &mut rules };
-        let name = head.path.join(".");
+        let name = words::path(&head.path).join(".");
         if !list.contains(&name) {
             list.push(name);
         }

@@ -33,6 +33,49 @@ pub(super) fn marshalled(value: &Value) -> Result<String, Failure> {
 
 const ESCAPED: [char; 5] = ['<', '>', '&', '\u{2028}', '\u{2029}'];
 
+/// Whether a text is JSON. What is no text is none.
+pub(super) fn is_valid(arguments: &[Value]) -> Outcome {
+    texts_only("json.is_valid", arguments)
+}
+
+/// Whether a text is YAML. What is no text is none; of several documents, the first counts.
+pub(super) fn yaml_is_valid(arguments: &[Value]) -> Outcome {
+    if let [Value::String(text)] = arguments
+        && let Some((first, _)) = text.split_once("\n---")
+    {
+        return texts_only("yaml.is_valid", &[Value::from(first)]);
+    }
+    texts_only("yaml.is_valid", arguments)
+}
+
+/// Whether a text is encoded in base64. What is no text is not.
+pub(super) fn base64_is_valid(arguments: &[Value]) -> Outcome {
+    texts_only("base64.is_valid", arguments)
+}
+
+fn texts_only(name: &'static str, arguments: &[Value]) -> Outcome {
+    match arguments {
+        [Value::String(_)] => library(name, arguments),
+        _ => Ok(Value::from(false)),
+    }
+}
+
+/// Whether a schema is one, and why it is not.
+pub(super) fn verify_schema(arguments: &[Value]) -> Outcome {
+    let told = match arguments {
+        [Value::String(_) | Value::Object(_)] => library("json.verify_schema", arguments),
+        _ => Err(NO_SCHEMA.into()),
+    };
+    match told {
+        Err(Failure::Failed(why) | Failure::Type(why)) => {
+            Ok(Value::from(vec![Value::from(false), Value::from(format!("jsonschema: {why}"))]))
+        }
+        other => other,
+    }
+}
+
+const NO_SCHEMA: &str = "wrong type, expected string or object";
+
 /// Changes a document by a list of operations.
 pub(super) fn patch(arguments: &[Value]) -> Outcome {
     library_or_fail("json.patch", arguments, "the patch does not apply")
@@ -41,6 +84,9 @@ pub(super) fn patch(arguments: &[Value]) -> Outcome {
 /// Whether a document fits a schema, and why it does not. Either may be a text.
 pub(super) fn match_schema(arguments: &[Value]) -> Outcome {
     let [document, schema] = arguments else { return Ok(Value::Undefined) };
+    if !matches!(schema, Value::String(_) | Value::Object(_)) {
+        return Err(NO_SCHEMA.into());
+    }
     let (document, schema) = (parsed(document, "document")?, parsed(schema, "schema")?);
     if library("json.verify_schema", std::slice::from_ref(&schema))?[0] != Value::from(true) {
         return Err("the schema is not valid".into());

@@ -11,6 +11,7 @@ mod json;
 mod jwt;
 mod net;
 mod numbers;
+mod objects;
 mod operators;
 mod refused;
 mod regex;
@@ -160,6 +161,7 @@ macro_rules! functions {
 functions! {
     "and" 2 operators::and,
     "array.flatten" 1 arrays::flatten,
+    "base64.is_valid" 1 json::base64_is_valid,
     "crypto.hmac.equal" 2 crypto::hmac_equal,
     "crypto.hmac.md5" 2 crypto::hmac_md5,
     "crypto.hmac.sha1" 2 crypto::hmac_sha1,
@@ -202,9 +204,11 @@ functions! {
     "io.jwt.verify_rs256" 2 jwt::verify_rs256,
     "io.jwt.verify_rs384" 2 jwt::verify_rs384,
     "io.jwt.verify_rs512" 2 jwt::verify_rs512,
+    "json.is_valid" 1 json::is_valid,
     "json.marshal" 1 json::marshal,
     "json.match_schema" 2 json::match_schema,
     "json.patch" 2 json::patch,
+    "json.verify_schema" 1 json::verify_schema,
     "lower" 1 strings::lower,
     "lt" 2 operators::lt,
     "lte" 2 operators::lte,
@@ -215,6 +219,8 @@ functions! {
     "net.cidr_intersects" 2 net::cidr_intersects,
     "net.cidr_merge" 1 net::cidr_merge,
     "numbers.range_step" 3 numbers::range_step,
+    "object.subset" 2 objects::subset,
+    "object.union_n" 1 objects::union_n,
     "or" 2 operators::or,
     "plus" 2 operators::plus,
     "rem" 2 operators::rem,
@@ -232,10 +238,12 @@ functions! {
     "time.format" 1 time::format,
     "time.parse_duration_ns" 1 time::parse_duration_ns,
     "to_number" 1 numbers::to_number,
+    "units.parse" 1 strings::parse_units,
     "units.parse_bytes" 1 strings::parse_bytes,
     "upper" 1 strings::upper,
     "urlquery.decode" 1 strings::urlquery_decode,
     "walk" 1 walk::walk,
+    "yaml.is_valid" 1 json::yaml_is_valid,
 }
 
 /// Calls a function for its stub, which gives the arguments as an array, and the name.

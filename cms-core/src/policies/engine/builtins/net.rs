@@ -47,11 +47,12 @@ pub(super) fn cidr_merge(arguments: &[Value]) -> Outcome {
         let Value::String(item) = item else { return Err(mismatch(arguments, 0, "array or set of strings")) };
         networks.push(match item.parse::<IpAddr>().map(|address| address.to_canonical()) {
             Ok(IpAddr::V4(address)) => classful(address)?,
-            _ => either(item)?,
+            Ok(IpAddr::V6(_)) => return Err("IPv6 invalid: needs prefix length".into()),
+            Err(_) => network(item)?,
         });
     }
     let merged = IpNet::aggregate(&networks).into_iter().map(|network| {
-        let mut own = networks.iter().filter(|own| own.trunc() == network);
+        let mut own = networks.iter().filter(|own| network.contains(*own));
         let as_given = own.next().filter(|_| own.next().is_none()).unwrap_or(&network);
         Value::from(as_given.to_string())
     });

@@ -22,6 +22,15 @@ pub(super) fn to_number(arguments: &[Value]) -> Outcome {
         [Value::String(text)] if text.trim() != text.as_ref() => {
             Err(Failure::Failed(format!("`{text}` is no number")))
         }
+        [Value::String(text)] if is_no_finite(text) => {
+            Err(Failure::Type("operand 1 must be valid number string but got string".to_owned()))
+        }
         _ => library("to_number", arguments),
     }
+}
+
+/// Whether a text is one of Go's words for what is not finite, or not a number.
+fn is_no_finite(text: &str) -> bool {
+    let word = text.trim_start_matches(['+', '-']);
+    ["inf", "infinity", "nan"].iter().any(|known| word.eq_ignore_ascii_case(known))
 }

@@ -91,7 +91,21 @@ pub(super) fn urlquery_decode(arguments: &[Value]) -> Outcome {
     }
 }
 
+/// The number that a text such as `10Ki` means.
+pub(super) fn parse_units(arguments: &[Value]) -> Outcome {
+    small_exponent(arguments)?;
+    library("units.parse", arguments)
+}
+
 /// The number of bytes that a text such as `10KiB` means.
 pub(super) fn parse_bytes(arguments: &[Value]) -> Outcome {
+    small_exponent(arguments)?;
     library_or_fail("units.parse_bytes", arguments, "the unit of bytes is not recognized")
+}
+
+/// An exponent of more than a few digits would become as many digits of the number.
+fn small_exponent(arguments: &[Value]) -> Result<(), Failure> {
+    let exponent = text(arguments, 0)?.split_once(['e', 'E']).map_or("", |(_, exponent)| exponent);
+    let digits = exponent.trim_start_matches(['+', '-']).chars().take_while(char::is_ascii_digit).count();
+    if digits > 5 { Err("exponent too large".into()) } else { Ok(()) }
 }

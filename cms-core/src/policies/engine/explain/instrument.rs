@@ -123,7 +123,8 @@ impl Writing<'_, '_> {
             }
         };
         let (path, _) = constant_path(refr);
-        let rule = self.text.outline.package.iter().chain(&path).cloned().collect::<Vec<_>>().join(".");
+        let rule = self.text.outline.package.iter().chain(&path).cloned().collect::<Vec<_>>();
+        let rule = super::super::words::path(&rule).join(".");
         let mut head = Head { rule, arguments, outputs };
         if bodies.is_empty() {
             let note = self.note(&head, self.text.source.range(span).start, None);

@@ -30,6 +30,7 @@ use super::places::Places;
 use super::snapshot::Input;
 use super::stack::on_deep_stack;
 use super::syntax::Source;
+use super::words;
 use instrument::{Site, Text};
 use recorder::Recorder;
 
@@ -248,7 +249,7 @@ impl Explainer {
             engine.set_input(input.0.clone());
             for rule in asked.iter().take(MAX_RULES) {
                 let value = interpreter::value(&mut engine, &reference_of(rule.iter().map(String::as_str)))?;
-                results.push(Shown::of(&rule.join("."), &value));
+                results.push(Shown::of(&words::path(rule).join("."), &value));
             }
             Ok(())
         };
@@ -271,8 +272,9 @@ impl Explainer {
 
     /// The rules that a path names, leads into, or has below it.
     fn asked(&self, path: &[String]) -> Vec<&Vec<String>> {
-        let inner = self.rules.iter().filter(|rule| rule.starts_with(path));
-        let outer = self.rules.iter().filter(|rule| path.len() > rule.len() && path.starts_with(rule));
+        let inner = self.rules.iter().filter(|rule| words::path(rule).starts_with(path));
+        let outer = self.rules.iter();
+        let outer = outer.filter(|rule| path.len() > rule.len() && path.starts_with(&words::path(rule)));
         inner.chain(outer).collect()
     }
 
