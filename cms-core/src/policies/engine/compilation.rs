@@ -12,11 +12,12 @@ use regorus::{CompiledPolicy, Engine, rvm};
 
 use super::bytecode::{self, At, Flaw};
 use super::calls::{self, Calls};
-use super::compile::INTERNAL_PACKAGE;
+use super::compile::{self, INTERNAL_PACKAGE};
 use super::conflicts;
 use super::definitions::definitions;
 use super::diagnostic::{Diagnostic, code};
 use super::documents::{self, RulePaths};
+use super::frontend::Reader;
 use super::guards;
 use super::index;
 use super::limits::Limits;
@@ -37,7 +38,6 @@ const MAX_ENTRIES: usize = 250;
 /// One run of the compiler over all modules.
 pub(super) struct Compilation<'a> {
     limits: &'a Limits,
-    engine: Engine,
     policy: CompiledPolicy,
     sources: Vec<Source<'a>>,
     tests: Vec<Source<'a>>,
@@ -66,14 +66,14 @@ impl Source<'_> {
 
 impl<'a> Compilation<'a> {
     pub(super) fn new(
-        (engine, policy): (Engine, CompiledPolicy),
+        policy: CompiledPolicy,
         sources: Vec<Source<'a>>,
         tests: Vec<Source<'a>>,
         places: Places,
         limits: &'a Limits,
     ) -> Self {
         let (paths, rules, shards, interpreted, found) = Default::default();
-        Self { limits, engine, policy, sources, tests, places, paths, rules, shards, interpreted, found }
+        Self { limits, policy, sources, tests, places, paths, rules, shards, interpreted, found }
     }
 
     /// Compiles the rules of each package, and checks what could not be compiled.
@@ -91,7 +91,7 @@ impl<'a> Compilation<'a> {
             }
         }
         self.found.extend(self.check_interpreted());
-        if self.found.is_empty() { Ok(self.finish()) } else { Err(in_order(self.found)) }
+        if self.found.is_empty() { self.finish() } else { Err(in_order(self.found)) }
     }
 
     /// Refuses names that are a rule and a function, and rules with two defaults.
@@ -356,7 +356,18 @@ impl<'a> Compilation<'a> {
         found.unwrap_or((String::new(), (1, 1)))
     }
 
-    fn finish(self) -> Program {
+    /// The interpreter for what the machine cannot run.
+    fn interpreter(&self) -> Result<Option<Engine>, Vec<Diagnostic>> {
+        if self.rules.iter().all(|rule| rule.runs != Runs::Interpreter) {
+            return Ok(None);
+        }
+        let texts = self.sources.iter().map(|source| (source.module, &source.outline));
+        let places = compile::places(texts, Reader::Interpreter);
+        compile::engine(self.sources.iter().map(|source| source.module), &places, self.limits).map(Some)
+    }
+
+    fn finish(self) -> Result<Program, Vec<Diagnostic>> {
+        let interpreter = self.interpreter()?;
         let mut tree = Tree::default();
         let mut packages = BTreeSet::new();
         for Source { outline, .. } in &self.sources {
@@ -366,15 +377,14 @@ impl<'a> Compilation<'a> {
         for (id, rule) in self.rules.iter().enumerate() {
             tree.insert_rule(&rule.path, id);
         }
-        let interprets = self.rules.iter().any(|rule| rule.runs == Runs::Interpreter);
-        Program {
+        Ok(Program {
             limits: self.limits.clone(),
             rules: self.rules,
             shards: self.shards,
             tree,
             packages: packages.into_iter().collect(),
-            interpreter: interprets.then_some(self.engine),
-        }
+            interpreter,
+        })
     }
 }
 

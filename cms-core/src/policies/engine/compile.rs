@@ -8,7 +8,7 @@ use regorus::{CompiledPolicy, Engine, PolicyLengthConfig};
 use super::compilation::{Compilation, Source};
 use super::definitions::unlisted;
 use super::diagnostic::{Diagnostic, code};
-use super::frontend;
+use super::frontend::{self, Reader};
 use super::limits::Limits;
 use super::metadata::Annotations;
 use super::module::{self, Module, Options};
@@ -25,7 +25,7 @@ const INTERNAL_TEXT: &str = "package __cms\nready := true\n";
 
 /// Parses one module by itself.
 pub(super) fn parse(module: &Module, outline: &Outline, limits: &Limits) -> Result<(), Vec<Diagnostic>> {
-    within_stack(|| engine([module], &places([(module, outline)]), limits).map(drop))
+    within_stack(|| engine([module], &places([(module, outline)], Reader::Machine), limits).map(drop))
 }
 
 /// See [`Program::compile`].
@@ -40,7 +40,7 @@ pub(super) fn compile(modules: &[Module], options: &Options) -> Result<Program, 
 }
 
 fn compile_sources(sources: Vec<Source<'_>>, limits: &Limits) -> Result<Program, Vec<Diagnostic>> {
-    let places = places(sources.iter().map(|source| (source.module, &source.outline)));
+    let places = places(sources.iter().map(|source| (source.module, &source.outline)), Reader::Machine);
     let (tests, deciding): (Vec<_>, Vec<_>) = sources.into_iter().partition(Source::holds_tests);
     if !tests.is_empty() {
         prepare(&deciding.iter().chain(&tests).collect::<Vec<_>>(), &places, limits)?;
@@ -69,15 +69,19 @@ fn read_all<'a>(modules: &'a [Module], options: &Options) -> Result<Vec<Source<'
     if found.is_empty() { Ok(sources) } else { Err(found) }
 }
 
-/// The texts that the compiler will see.
-pub(super) fn places<'a>(modules: impl IntoIterator<Item = (&'a Module, &'a Outline)> + Clone) -> Places {
+/// The texts as their reader will see them.
+pub(super) fn places<'a>(
+    modules: impl IntoIterator<Item = (&'a Module, &'a Outline)> + Clone,
+    reader: Reader,
+) -> Places {
     let mut annotations = Annotations::default();
     for (module, outline) in modules.clone() {
         annotations.read(&module.text, outline);
     }
     let mut places = Places::default();
     for (module, outline) in modules {
-        places.insert(&module.name, &module.text, frontend::translate(&module.text, outline, &annotations));
+        let translation = frontend::translate(&module.text, outline, &annotations, reader);
+        places.insert(&module.name, &module.text, translation);
     }
     places
 }
@@ -121,14 +125,14 @@ fn prepare(
     sources: &[&Source<'_>],
     places: &Places,
     limits: &Limits,
-) -> Result<(Engine, CompiledPolicy), Vec<Diagnostic>> {
+) -> Result<CompiledPolicy, Vec<Diagnostic>> {
     let mut engine = engine(sources.iter().map(|source| source.module), places, limits)?;
     let fault = |text: &str| vec![places.settle(Diagnostic::from_compiler(text, "", code::COMPILE))];
     let policy =
         engine.compile_with_entrypoint(&INTERNAL_RULE.into()).map_err(|error| fault(&error.to_string()))?;
     match unlisted(&policy, sources) {
         Some(missed) => Err(vec![missed]),
-        None => Ok((engine, policy)),
+        None => Ok(policy),
     }
 }
 

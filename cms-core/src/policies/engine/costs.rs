@@ -30,7 +30,6 @@ pub(super) fn of(name: &str) -> Option<Check> {
         "numbers.range" | "numbers.range_step" => range,
         "concat" => concat,
         "replace" => replace,
-        "strings.replace_n" => replace_n,
         "regex.replace" => regex_replace,
         "sprintf" => sprintf,
         "json.marshal" | "json.marshal_with_options" | "yaml.marshal" => |arguments| afford_text(arguments),
@@ -99,17 +98,6 @@ fn replace(arguments: &[Value]) -> Cost {
     let [Value::String(text), Value::String(old), Value::String(new)] = arguments else { return Ok(()) };
     let found = if old.is_empty() { text.len() + 1 } else { text.matches(old.as_ref()).count() };
     afford(found.saturating_mul(new.len()).saturating_add(text.len()))
-}
-
-/// Every replacement may find what the one before it has made.
-fn replace_n(arguments: &[Value]) -> Cost {
-    let [Value::Object(pairs), Value::String(text)] = arguments else { return Ok(()) };
-    let longest = pairs.iter().try_fold(text.len(), |longest, (old, new)| {
-        let found = if length(old) == 0 { longest + 1 } else { longest / length(old) };
-        let longest = found.saturating_mul(length(new)).max(longest);
-        afford(longest).map(|()| longest)
-    });
-    longest.map(drop)
 }
 
 fn regex_replace(arguments: &[Value]) -> Cost {

@@ -55,14 +55,27 @@ impl Translation {
     }
 }
 
-/// Translates a text for the compiler.
-pub(super) fn translate(text: &str, outline: &Outline, annotations: &Annotations) -> Translation {
+/// Who reads a translation. What one of them needs can be a fault to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// The register machine, by way of its compiler.
+    Machine,
+    Interpreter,
+}
+
+/// Translates a text for one of its readers.
+pub(super) fn translate(
+    text: &str,
+    outline: &Outline,
+    annotations: &Annotations,
+    reader: Reader,
+) -> Translation {
     let tokens: Vec<Token<'_>> = Lexer::new(text).collect();
     let rewriting = Rewriting {
         tokens: &tokens,
         outline,
         annotations,
-        replaced: tokens::replaced(&tokens, outline),
+        replaced: tokens::replaced(&tokens, outline, reader),
         closings: Vec::new(),
         functions: BTreeSet::new(),
     };

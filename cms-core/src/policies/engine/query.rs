@@ -13,7 +13,7 @@ use super::compile;
 use super::data::Data;
 use super::diagnostic::{Diagnostic, code};
 use super::evaluate::EvaluationError;
-use super::frontend;
+use super::frontend::{self, Reader};
 use super::interpreter;
 use super::json;
 use super::limits::Limits;
@@ -62,7 +62,7 @@ impl Queries {
         compile::within_stack(|| {
             let outlines =
                 deciding.iter().map(|module| module::read(module, options)).collect::<Result<Vec<_>, _>>()?;
-            let mut places = compile::places(deciding.iter().copied().zip(&outlines));
+            let mut places = compile::places(deciding.iter().copied().zip(&outlines), Reader::Interpreter);
             // A query may call what no policy calls.
             places.add_functions(builtins::ours());
             let engine = compile::engine(deciding.iter().copied(), &places, &limits)?;
@@ -79,7 +79,8 @@ impl Queries {
     /// When the text is refused, the evaluation fails, or a limit is reached.
     pub fn ask(&self, query: &str, input: &Input) -> Result<Vec<Value>, QueryError> {
         source::scan(QUERY, query, &self.limits).map_err(QueryError::Refused)?;
-        let translated = frontend::translate(query, &Outline::default(), &Annotations::default());
+        let (outline, annotations) = (Outline::default(), Annotations::default());
+        let translated = frontend::translate(query, &outline, &annotations, Reader::Interpreter);
         let answers = on_deep_stack(|| {
             meter::begin(self.limits.memory, false);
             let mut engine = self.engine.clone();

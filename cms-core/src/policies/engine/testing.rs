@@ -16,6 +16,7 @@ use super::data::Data;
 use super::diagnostic::Diagnostic;
 use super::evaluate::EvaluationError;
 use super::explain::Explainer;
+use super::frontend::Reader;
 use super::interpreter;
 use super::limits::Limits;
 use super::meter;
@@ -132,8 +133,8 @@ pub fn run_chosen_tests(
     let outlines =
         modules.iter().map(|module| module::read(module, options)).collect::<Result<Vec<_>, _>>()?;
     compile::within_stack(|| {
-        let engine =
-            compile::engine(modules, &compile::places(modules.iter().zip(&outlines)), &options.limits)?;
+        let places = compile::places(modules.iter().zip(&outlines), Reader::Interpreter);
+        let engine = compile::engine(modules, &places, &options.limits)?;
         let mut run = Run::new(engine, &data.to_value(), &options.limits);
         let results = modules.iter().zip(&outlines).flat_map(|(module, outline)| tests(module, outline));
         let results = results.filter(|test| chosen(&test.full_name()));

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use super::frontend::Reader;
 use super::lexer::{Kind, Token};
 use super::outline::{self, Outline};
 
 /// The replacements, by where each token begins.
-pub(super) fn replaced(tokens: &[Token<'_>], outline: &Outline) -> BTreeMap<usize, String> {
+pub(super) fn replaced(tokens: &[Token<'_>], outline: &Outline, reader: Reader) -> BTreeMap<usize, String> {
     let mut replaced = BTreeMap::new();
     let starts = outline::statements(tokens);
     let ends = starts.iter().skip(1).copied().chain([tokens.len()]);
@@ -20,11 +21,13 @@ pub(super) fn replaced(tokens: &[Token<'_>], outline: &Outline) -> BTreeMap<usiz
     for index in 0..tokens.len() {
         if let Some((inner, bar)) = comprehension(tokens, index) {
             shadowed(inner, outline, &mut replaced);
-            looped(bar, inner, &mut replaced);
+            if reader == Reader::Machine {
+                looped(bar, inner, &mut replaced);
+            }
         }
     }
     for (index, token) in tokens.iter().enumerate() {
-        if token.is(":=") && !starts.contains(&index.saturating_sub(1)) {
+        if reader == Reader::Machine && token.is(":=") && !starts.contains(&index.saturating_sub(1)) {
             assignment(tokens, index, &mut replaced);
         }
         let rest = tokens.get(index..).unwrap_or_default();
@@ -38,7 +41,7 @@ pub(super) fn replaced(tokens: &[Token<'_>], outline: &Outline) -> BTreeMap<usiz
 }
 
 /// `x := undefined` holds for the register machine, and would let a body succeed. So it becomes
-/// `some x; x = undefined`, which does not.
+/// `some x; x = undefined`, which does not. The interpreter refuses to declare `x` anew in a loop.
 fn assignment(tokens: &[Token<'_>], index: usize, replaced: &mut BTreeMap<usize, String>) {
     let Some((at, name)) = index.checked_sub(1).and_then(|at| Some((at, tokens.get(at)?))) else { return };
     let follows = |word: &str| before(tokens, at).is_some_and(|before| before.is(word));

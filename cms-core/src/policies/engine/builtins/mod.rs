@@ -21,6 +21,7 @@ mod strings;
 mod template;
 mod template_string;
 mod time;
+mod uri;
 mod walk;
 mod x509;
 
@@ -232,15 +233,19 @@ functions! {
     "sprintf" 2 sprintf::sprintf,
     "strings.count" 2 strings::count,
     "strings.render_template" 2 template::render_template,
+    "strings.replace_n" 2 strings::replace_n,
     "strings.split_n" 3 strings::split_n,
     "sum" 1 operators::sum,
     "time.add_date" 4 time::add_date,
     "time.format" 1 time::format,
     "time.parse_duration_ns" 1 time::parse_duration_ns,
     "to_number" 1 numbers::to_number,
+    "trace" 1 strings::trace,
     "units.parse" 1 strings::parse_units,
     "units.parse_bytes" 1 strings::parse_bytes,
     "upper" 1 strings::upper,
+    "uri.is_valid" 1 uri::is_valid,
+    "uri.parse" 1 uri::parse,
     "urlquery.decode" 1 strings::urlquery_decode,
     "walk" 1 walk::walk,
     "yaml.is_valid" 1 json::yaml_is_valid,
@@ -328,6 +333,12 @@ fn integer(arguments: &[Value], index: usize) -> Result<i64, Failure> {
         }),
         _ => Err(mismatch(arguments, index, "number")),
     }
+}
+
+/// A number as a double, the nearest there is.
+fn nearest(value: &Value) -> Option<f64> {
+    let number = value.as_number().ok()?;
+    number.as_f64().or_else(|| number.format_decimal().parse().ok())
 }
 
 /// The array that an argument is.

@@ -31,6 +31,44 @@ pub(super) fn split_n(arguments: &[Value]) -> Outcome {
     Ok(Value::from(parts.into_iter().skip(skipped).take(wanted).map(Value::from).collect::<Vec<_>>()))
 }
 
+/// Replaces texts by others, in one pass from the left; where several are found, the first of them counts
+/// (Go's `strings.NewReplacer`).
+pub(super) fn replace_n(arguments: &[Value]) -> Outcome {
+    let Some(Value::Object(pairs)) = arguments.first() else { return Err(mismatch(arguments, 0, "object")) };
+    let whole = text(arguments, 1)?;
+    let pairs = pairs.iter().map(|pair| match pair {
+        (Value::String(old), Value::String(new)) => Ok((old.as_ref(), new.as_ref())),
+        _ => Err(mismatch(arguments, 0, "object of strings")),
+    });
+    let pairs: Vec<(&str, &str)> = pairs.collect::<Result<_, _>>()?;
+    let longest = pairs.iter().map(|(_, new)| new.len()).max().unwrap_or(0);
+    meter::afford(longest.saturating_add(1).saturating_mul(whole.len().saturating_add(1)))?;
+    meter::afford_items(pairs.len().saturating_mul(whole.len()) / 8)?;
+    let mut replaced = String::with_capacity(whole.len());
+    let mut rest = whole;
+    // What nothing stands for is found once at each place.
+    let mut found_nothing = false;
+    loop {
+        let found = pairs.iter().find(|(old, _)| rest.starts_with(old) && !(old.is_empty() && found_nothing));
+        found_nothing = false;
+        if let Some((old, new)) = found {
+            replaced.push_str(new);
+            rest = rest.get(old.len()..).unwrap_or_default();
+            found_nothing = old.is_empty();
+        } else if let Some(next) = rest.chars().next() {
+            replaced.push(next);
+            rest = rest.get(next.len_utf8()..).unwrap_or_default();
+        } else {
+            return Ok(Value::from(replaced));
+        }
+    }
+}
+
+/// Notes a text in explanations, which have words of their own here.
+pub(super) fn trace(arguments: &[Value]) -> Outcome {
+    text(arguments, 0).map(|_| Value::from(true))
+}
+
 /// Where a text is found in another one.
 pub(super) fn indexof(arguments: &[Value]) -> Outcome {
     not_empty(arguments, 1).and_then(|()| library("indexof", arguments))

@@ -19,6 +19,7 @@ use super::compile;
 use super::data::Data;
 use super::diagnostic::{Diagnostic, code};
 use super::evaluate::EvaluationError;
+use super::frontend::Reader;
 use super::interpreter;
 use super::json;
 use super::limits::Limits;
@@ -320,7 +321,7 @@ fn instrumented(
     limits: &Limits,
     fine: bool,
 ) -> Result<(Places, Vec<Site>), Vec<Diagnostic>> {
-    let mut places = compile::places(modules.iter().zip(outlines));
+    let mut places = compile::places(modules.iter().zip(outlines), Reader::Interpreter);
     let mut parsed = compile::engine(modules, &places, limits)?;
     let trees = parsed.get_modules();
     let mut sites = Vec::new();

@@ -15,7 +15,7 @@ use regorus::unstable::{Rule, Span};
 use super::compile;
 use super::data::Data;
 use super::diagnostic::Diagnostic;
-use super::frontend::Translation;
+use super::frontend::{Reader, Translation};
 use super::module::{self, Module, Options};
 use super::outline::Outline;
 use super::places::place_of;
@@ -80,7 +80,7 @@ pub fn lint(
     let outlines =
         modules.iter().map(|module| module::read(module, options)).collect::<Result<Vec<_>, _>>()?;
     compile::within_stack(|| {
-        let places = compile::places(modules.iter().zip(&outlines));
+        let places = compile::places(modules.iter().zip(&outlines), Reader::Machine);
         let mut engine = compile::engine(modules, &places, &options.limits)?;
         let trees = engine.get_modules();
         let project = Project::new(&outlines, known);

@@ -106,8 +106,12 @@ fn interpret(text: &str, data: &Data, rule: &str, input: &str) -> String {
     let modules = [Module::new("p", text)];
     let limits = Limits::default();
     let outline = module::read(&modules[0], &Options::default()).unwrap();
-    let engine =
-        compiler::engine(&modules, &compiler::places(modules.iter().zip([&outline])), &limits).unwrap();
+    let engine = compiler::engine(
+        &modules,
+        &compiler::places(modules.iter().zip([&outline]), super::super::frontend::Reader::Interpreter),
+        &limits,
+    )
+    .unwrap();
     let mut engine = interpreter::with_data(engine, &data.to_value()).unwrap();
     engine.set_input(from_json(input.as_bytes(), 64).unwrap());
     match interpreter::value(&mut engine, &format!("data.p.{rule}")) {

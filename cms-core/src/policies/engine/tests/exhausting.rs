@@ -20,7 +20,6 @@ const HOSTILE: &[&str] = &[
     "a := count([x | some x in [y | some i in numbers.range(1, 5000); y := sprintf(\"%d%s\", [i, big])]])\nbig := concat(\"\", [\"x\" | some i in numbers.range(1, 100000)])",
     "s0 := \"xxxxxxxxxxxxxxxx\"\ns1 := concat(s0, [s0, s0, s0, s0])\ns2 := replace(s1, \"x\", s1)\ns3 := replace(s2, \"x\", s2)\ns4 := replace(s3, \"x\", s3)\na := replace(s4, \"x\", s4)",
     "a := regex.replace(big, \".\", big)\nbig := concat(\"\", [\"x\" | some i in numbers.range(1, 100000)])",
-    "a := strings.replace_n({\"x\": \"yyyyyyyyyyyyyyyyyyyyyyyyyyyy\", \"y\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\", \"xx\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}, big)\nbig := concat(\"\", [\"x\" | some i in numbers.range(1, 100000)])",
     "v0 := numbers.range(1, 10)\nv1 := [v0, v0, v0, v0, v0, v0, v0, v0]\nv2 := [v1, v1, v1, v1, v1, v1, v1, v1]\nv3 := [v2, v2, v2, v2, v2, v2, v2, v2]\nv4 := [v3, v3, v3, v3, v3, v3, v3, v3]\nv5 := [v4, v4, v4, v4, v4, v4, v4, v4]\nv6 := [v5, v5, v5, v5, v5, v5, v5, v5]\nv7 := [v6, v6, v6, v6, v6, v6, v6, v6]\na := json.marshal(v7)",
     "n0 := 1000000007\nn1 := n0 * n0\nn2 := n1 * n1\nn3 := n2 * n2\nn4 := n3 * n3\nn5 := n4 * n4\nn6 := n5 * n5\nn7 := n6 * n6\nn8 := n7 * n7\na := n8 * n8",
     "r := numbers.range(1, 300)\nt := [[r | some x in r] | some y in r]\na := count([1 | walk(t, [p, v])])",

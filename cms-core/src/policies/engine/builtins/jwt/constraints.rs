@@ -3,7 +3,7 @@
 
 use regorus::Value;
 
-use super::super::{Failure, Outcome, mismatch, text};
+use super::super::{Failure, Outcome, mismatch, nearest, text};
 use super::keys::{self, Key};
 use super::token::Token;
 use super::verifying::{self, Algorithm};
@@ -70,11 +70,7 @@ impl Constraints {
                 "iss" => issuer = Some(text()?),
                 "aud" => audience = Some(text()?),
                 "time" => {
-                    time = Some(
-                        value
-                            .as_f64()
-                            .map_err(|_| Failure::from("token time constraint: must be a number"))?,
-                    );
+                    time = Some(nearest(value).ok_or("token time constraint: must be a number")?);
                 }
                 _ => return Err(format!("unknown token validation constraint: {name}").into()),
             }
@@ -121,7 +117,7 @@ impl Constraints {
 fn seconds(claims: &Value, name: &str) -> Result<Option<f64>, Failure> {
     match &claims[name] {
         Value::Undefined => Ok(None),
-        Value::Number(number) => Ok(number.as_f64()),
+        number @ Value::Number(_) => Ok(nearest(number)),
         _ => Err(format!("{name} value must be a number").into()),
     }
 }
