@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::lexer::{Kind, Token};
 use super::outline::starts_statement;
-use super::tokens::is_sign;
+use super::tokens::{comprehension, is_sign};
 
 /// A negated statement, in the numbers of its tokens.
 pub(super) struct Negation {
@@ -30,6 +30,22 @@ impl Negation {
         let operands = negated.operands().into_iter().filter(|part| part.may_fail());
         Self { operands: operands.map(|part| part.range).collect(), modifiers: with..end }
     }
+}
+
+/// The wildcards in negated statements, outside of the comprehensions in them. As in OPA they are unsafe:
+/// `not xs[_] == 1` does not tell whether no element is 1, or one is not.
+pub(super) fn searching<'t, 'a>(tokens: &'t [Token<'a>]) -> impl Iterator<Item = &'t Token<'a>> {
+    let negations = tokens.iter().enumerate().filter(|(_, token)| token.is("not"));
+    negations.flat_map(|(not, _)| {
+        let mut found = Vec::new();
+        let mut index = not + 1;
+        let end = Part { tokens, range: index..tokens.len() }.end();
+        while let Some(token) = tokens.get(index).filter(|_| index < end) {
+            found.extend(Some(token).filter(|token| token.is("_")));
+            index += 1 + comprehension(tokens, index).map_or(0, |(inner, _)| inner.len());
+        }
+        found
+    })
 }
 
 /// Some tokens that follow each other.

@@ -8,6 +8,7 @@ use super::builtins;
 use super::diagnostic::{Diagnostic, code};
 use super::lexer::{Kind, Lexer, Token};
 use super::limits::Limits;
+use super::negations;
 use super::outline::{self, Outline, reference, starts_statement};
 use super::tokens::{before, is_sign};
 
@@ -27,6 +28,11 @@ pub(super) fn scan(file: &str, text: &str, limits: &Limits) -> Result<Outline, V
     found.extend(refused_calls(file, &tokens));
     if found.is_empty() {
         found.extend(misplaced_sign(file, &tokens));
+        found.extend(negations::searching(&tokens).map(|wildcard| {
+            let message =
+                "var _ is unsafe: a negation cannot search; negate a rule or a comprehension that does";
+            Diagnostic::new(file, wildcard.place, code::UNSAFE_VAR, message)
+        }));
     }
     if found.is_empty() { Ok(outline::read(&tokens)) } else { Err(found) }
 }

@@ -146,7 +146,10 @@ fn declared<'a>(scope: &[Token<'a>]) -> Vec<&'a str> {
 }
 
 /// What is within the bracket with this number, if that is a comprehension, with where its bar is.
-fn comprehension<'t, 'a>(tokens: &'t [Token<'a>], index: usize) -> Option<(&'t [Token<'a>], &'t Token<'a>)> {
+pub(super) fn comprehension<'t, 'a>(
+    tokens: &'t [Token<'a>],
+    index: usize,
+) -> Option<(&'t [Token<'a>], &'t Token<'a>)> {
     const WORDS: &[&str] = &["in", "not", "as", "contains", "with"];
     let open = tokens.get(index).filter(|open| open.is("[") || open.is("{"))?;
     let follows_term = before(tokens, index).is_some_and(|before| match before.kind {
