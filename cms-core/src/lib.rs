@@ -21,6 +21,7 @@ pub mod ids;
 pub mod keyrings;
 mod kit;
 mod lane;
+mod lead;
 pub mod policies;
 pub mod projects;
 pub mod releases;

@@ -166,6 +166,12 @@ const SAMPLES: &[Sample] = &[
     ),
     sample(
         "POST",
+        "/api/v1/projects/{project}/environments/{environment}/promote",
+        "projects/{p}/environments/default/promote",
+        r#"{"from":"default","dry_run":true}"#,
+    ),
+    sample(
+        "POST",
         "/api/v1/projects/{project}/environments/{environment}/rollback",
         "projects/{p}/environments/default/rollback",
         r#"{"to":"0000000000000000000000000000000000000000000000000000000000000000"}"#,
@@ -745,6 +751,10 @@ fn every_change_and_every_reveal_leaves_its_record() {
         }
         decide_requests(it, &mut changes).await;
         changes.make(&root, "PUT", "/config/{name}", "/config/new?project=acme", json!({"a": 1})).await;
+        root.put("projects/acme/environments/later", json!({"auto_release": false})).await.is(201);
+        let promote = format!("{environment}/promote");
+        let path = "projects/acme/environments/later/promote";
+        changes.make(&root, "POST", &promote, path, json!({"from": "default"})).await;
         root.patch("projects/new", json!({"auto_release": false})).await.is(200);
         root.put("projects/new/data/x", json!({})).await.is(201);
         changes

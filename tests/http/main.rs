@@ -21,6 +21,7 @@ mod opa_write;
 mod policies;
 mod preconditions;
 mod projects;
+mod promotion;
 mod protocol;
 mod releases;
 mod requests;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::documents::Kind;
+use super::releases::{Activation, ReleaseChange};
 use crate::clock::Timestamp;
 
 /// Opens a change request.
@@ -131,8 +132,11 @@ pub struct ChangeRequest {
     /// When it is applied by itself.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub apply_at: Option<Timestamp>,
-    /// The changes, without their texts.
+    /// The changes, without their texts; none for a promotion.
     pub changes: Vec<RequestChange>,
+    /// The release that a promotion makes active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
     /// Which approvals it needs, by the environments that it reaches.
     pub needs: Vec<NeededApprovals>,
     /// The approvals that it has.
@@ -265,4 +269,42 @@ pub struct RequestQuery {
     pub limit: Option<usize>,
     /// Where the last page ended: its `next_cursor`.
     pub cursor: Option<String>,
+}
+
+/// Promotes what is active in another environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Promote {
+    /// The environment whose active release is promoted.
+    pub from: String,
+    /// The release that must be active in the target now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// Whether only the plan is wanted.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// A promotion: its plan, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Promotion {
+    /// Where the release is active already.
+    pub from: String,
+    /// Where it goes.
+    pub to: String,
+    /// The release.
+    pub release: String,
+    /// What it replaces.
+    pub previous: Option<String>,
+    /// What differs, document by document.
+    pub changes: Vec<ReleaseChange>,
+    /// What was checked.
+    pub checks: Vec<RequestCheck>,
+    /// The activation; `null` for a plan, where nothing differs, and where approvals are needed first.
+    pub activation: Option<Activation>,
+    /// The request that was opened, where the target asks for approvals.
+    pub request: Option<ChangeRequest>,
 }

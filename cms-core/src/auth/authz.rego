@@ -288,6 +288,12 @@ reserved if {
 
 reserved if {
 	input.target.project == "platform"
+	guarded[input.action]
+	input.target.kind == "environment"
+}
+
+reserved if {
+	input.target.project == "platform"
 	moves[input.action]
 }
 

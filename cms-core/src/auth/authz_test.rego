@@ -154,6 +154,8 @@ test_platform_admin_may_not_touch_the_rules_of_cms if {
 		refused & allowed(user(["platform-admin"]), platform(name)) == set()
 	}
 	allowed(user(["platform-admin"]), platform("shared/models"))["policy:write"]
+	promotion := {"project": "platform", "kind": "environment", "name": "default"}
+	not allowed(user(["platform-admin"]), promotion)["request:approve"]
 	not allowed(user(["platform-admin"]), platform("shared/models"))["environment:activate"]
 	not allowed(member("project-admin"), platform("cms/authz"))["policy:write"]
 }

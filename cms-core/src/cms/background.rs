@@ -13,17 +13,21 @@ use crate::error::Result;
 use crate::ids::ProjectId;
 use crate::keyrings::Keyrings;
 use crate::kit::Kit;
+use crate::lead::Lead;
 use crate::policies::artifacts::Artifacts;
 use crate::policies::engine::QueryPath;
 use crate::releases::activate::environment_key;
 use crate::releases::read_release;
 use crate::releases::record::EnvironmentRecord;
+use crate::requests::{Requests, apply_due};
 use crate::verify::projects;
 
 /// The environment of the project `platform` whose release may replace the authorization policy.
 const PLATFORM_ENVIRONMENT: &str = "default";
 /// How often logged decisions whose time is over are removed.
 const SWEEPING: Duration = Duration::from_secs(60 * 60);
+/// How often it is looked what is to follow changes.
+const FOLLOWING_UP: Duration = Duration::from_secs(1);
 /// How often keys and sessions are tended.
 const TENDING: Duration = Duration::from_secs(30);
 
@@ -64,7 +68,34 @@ pub(super) async fn start(cms: &Cms, artifacts: Artifacts) -> Result<()> {
             () = stop.cancelled() => {}
         }
     });
+    let (kit, requests, stop) = (inner.kit.clone(), inner.requests.clone(), inner.stop.clone());
+    inner.tasks.spawn(async move {
+        let mut lead = Lead::new(kit.db.clone(), "follow-up");
+        tokio::select! {
+            () = follow_up(&kit, &requests, &mut lead) => {}
+            () = stop.cancelled() => {}
+        }
+        lead.leave().await;
+    });
     Ok(())
+}
+
+/// Does what one process alone need do after changes, for as long as this one is it.
+async fn follow_up(kit: &Kit, requests: &Requests, lead: &mut Lead) {
+    loop {
+        tokio::time::sleep(FOLLOWING_UP).await;
+        if kit.barrier.is_sealed() {
+            continue;
+        }
+        let done = match lead.is_ours().await {
+            Ok(true) => apply_due(kit, requests).await,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "what is to follow changes could not be done; trying again");
+        }
+    }
 }
 
 async fn sweep_decisions(kit: &Kit) {

@@ -97,6 +97,13 @@ impl Gate {
         Snapshot::new(program, &data).map(Arc::new).map_err(|found| refused(&found))
     }
 
+    /// Refuses a whole set that does not compile or whose tests fail, and tells how many of them held.
+    pub(crate) async fn check_set(&self, scope: &Scope, set: &SetRecord) -> Result<usize> {
+        let data = self.artifacts.data(scope, set).await?;
+        let report = self.try_out(scope, self.artifacts.modules(scope, set).await?, &data).await?;
+        if report.is_success() { Ok(report.passed) } else { Err(failed_tests(&report)) }
+    }
+
     /// Keeps what changes that now stand have been compiled to.
     pub(crate) fn keep(&self, scope: &Scope, set: &SetRecord, passed: Passed) {
         if let Some(program) = passed.program {

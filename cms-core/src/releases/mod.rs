@@ -152,15 +152,8 @@ impl Releases {
         }
         let proof = self.kit.authorize(ctx, Action::ReleaseRead, target).await?;
         let scope = self.kit.scope(&proof);
-        let old = by_name(read_release(&scope, from).await?.set.members(&scope, None).await?);
-        let new = by_name(read_release(&scope, to).await?.set.members(&scope, None).await?);
-        let mut changes = Vec::new();
-        for key in old.keys().chain(new.keys().filter(|key| !old.contains_key(*key))) {
-            if let Some(change) = compare(&scope, key, old.get(key), new.get(key)).await? {
-                changes.push(change);
-            }
-        }
-        changes.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+        let (old, new) = (read_release(&scope, from).await?, read_release(&scope, to).await?);
+        let changes = compare_sets(&scope, &old.set, &new.set).await?;
         Ok(ReleaseDiff { from: from.to_owned(), to: to.to_owned(), changes })
     }
 
@@ -510,7 +503,7 @@ fn wire(read: &ReadEnvironment, project: &ProjectRecord) -> Environment {
     }
 }
 
-fn not_active(name: &EnvironmentId, expected: &str, active: Option<&str>) -> Error {
+pub(crate) fn not_active(name: &EnvironmentId, expected: &str, active: Option<&str>) -> Error {
     let active = active.map_or_else(|| "none".to_owned(), |active| format!("`{active}`"));
     Error::conflict(
         "not_active",
@@ -520,6 +513,24 @@ fn not_active(name: &EnvironmentId, expected: &str, active: Option<&str>) -> Err
 
 fn too_many_writers() -> Error {
     Error::conflict("too_many_writers", "others keep changing this at the same time; try again")
+}
+
+/// What differs between two sets, document by document.
+pub(crate) async fn compare_sets(
+    scope: &Scope,
+    old: &SetRecord,
+    new: &SetRecord,
+) -> Result<Vec<ReleaseChange>> {
+    let old = by_name(old.members(scope, None).await?);
+    let new = by_name(new.members(scope, None).await?);
+    let mut changes = Vec::new();
+    for key in old.keys().chain(new.keys().filter(|key| !old.contains_key(*key))) {
+        if let Some(change) = compare(scope, key, old.get(key), new.get(key)).await? {
+            changes.push(change);
+        }
+    }
+    changes.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    Ok(changes)
 }
 
 fn by_name(members: Vec<Member>) -> BTreeMap<(Kind, String), Member> {

@@ -13,7 +13,9 @@ use crate::context::RequestContext;
 use crate::documents::{check_message, write_action};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ProjectId;
-use crate::store::Scope;
+use crate::releases::activate::{Cause, read_environment};
+use crate::releases::read_release;
+use crate::store::{Outcome, Scope, Transaction};
 
 impl Requests {
     /// Applies a request that has its approvals; in an emergency, one that has not.
@@ -47,6 +49,7 @@ impl Requests {
             }
             let end = self.end(ctx, RequestState::Applied, reason.clone());
             let batch = batch(&scope, &record).await?;
+            let (promoted, environment) = (record.draft.release.clone(), record.draft.environment.clone());
             let mut shown = self.show(ctx, &scope, &record, entry.version + 1, &Texts::new()).await?;
             let closing = |release: Option<&str>| {
                 let release = release.map(str::to_owned);
@@ -58,11 +61,35 @@ impl Requests {
                 let audited = NewRecord::of(&proof).reason(reason.clone());
                 Ok((audited, self.write(Some(&entry), &entry.key, &record)?))
             };
-            if self.writer.write_batch(ctx, &proof, &batch, closing).await?.is_some() {
+            let is_done = match promoted {
+                Some(release) => {
+                    self.apply_promotion(ctx, &scope, environment.as_deref(), &release, closing).await?
+                }
+                None => self.writer.write_batch(ctx, &proof, &batch, closing).await?.is_some(),
+            };
+            if is_done {
                 return Ok(shown);
             }
         }
         Err(contended())
+    }
+
+    /// Makes a release active as an approved promotion asks; false if somebody else was faster.
+    async fn apply_promotion(
+        &self,
+        ctx: &RequestContext,
+        scope: &Scope,
+        environment: Option<&str>,
+        release: &str,
+        closing: impl FnOnce(Option<&str>) -> Result<(NewRecord, Transaction)> + Send,
+    ) -> Result<bool> {
+        let read = read_environment(scope, environment.unwrap_or_default()).await?;
+        self.check_release(scope, &read_release(scope, release).await?.set).await?;
+        let (record, closing) = closing(Some(release))?;
+        let stamp = self.stamp(ctx, record.reason.clone());
+        let (_, change) = self.activation(ctx, scope, &read, release, Cause::Request, &stamp).await?;
+        let outcome = self.kit.commit(ctx, record.release(release), change.and(closing)).await?;
+        Ok(matches!(outcome, Outcome::Committed { .. }))
     }
 
     /// Whoever applies a request must be allowed to do what it does.
@@ -73,9 +100,11 @@ impl Requests {
         scope: &Scope,
         record: &RequestRecord,
     ) -> Result<()> {
-        for (target, change) in targets(scope, record)?.into_iter().zip(&record.draft.changes) {
+        let mut does = record.draft.changes.iter().map(|change| write_action(change.kind));
+        for target in targets(scope, record)? {
             self.kit.authorize(ctx, action, target.clone()).await?;
-            self.kit.authorize(ctx, write_action(change.kind), target).await?;
+            let does = does.next().unwrap_or(Action::EnvironmentActivate);
+            self.kit.authorize(ctx, does, target).await?;
         }
         Ok(())
     }

@@ -9,13 +9,14 @@ use serde::Serialize;
 use super::record::{ActiveRecord, Bound, ChangeRecord, Draft, RequestRecord, RuleRecord};
 use crate::api::documents::Kind;
 use crate::api::requests::{ChangeOp, DraftChange};
+use crate::documents::record::SetRecord;
 use crate::documents::set::{blob_key, hash, read_string};
 use crate::documents::{Aim, Batch, Change, MAX_DOCUMENT_BYTES, text_of, touched, unified};
 use crate::error::{Error, Place, Result};
 use crate::ids::Name;
-use crate::releases::activate::ReadEnvironment;
+use crate::releases::activate::{ReadEnvironment, read_environment};
 use crate::releases::canonical::canonical;
-use crate::releases::{read_project, read_release};
+use crate::releases::{compare_sets, read_project, read_release};
 use crate::store::{Scope, Transaction};
 
 /// How many changes a request holds at most.
@@ -141,7 +142,11 @@ pub(super) async fn bound(scope: &Scope, draft: &Draft) -> Result<Bound> {
         return Err(Error::not_found(format!("environment `{environment}`")));
     }
     let mut bound = Bound::default();
-    for environment in touched(scope, &project, Aim::Request(draft.environment.as_deref())).await? {
+    let aim = Aim::Request(draft.environment.as_deref());
+    for environment in touched(scope, &project, aim).await? {
+        if draft.release.is_some() && !aim.is_at(&environment.name) {
+            continue;
+        }
         let approvals = &environment.record.approvals;
         if approvals.quorum() == 0 {
             continue;
@@ -153,6 +158,9 @@ pub(super) async fn bound(scope: &Scope, draft: &Draft) -> Result<Bound> {
         });
         let versions = active(scope, &environment, &draft.changes).await?;
         bound.active.push(ActiveRecord { environment: environment.name, versions });
+    }
+    if let (Some(_), Some(environment)) = (&draft.release, &draft.environment) {
+        bound.replaces = read_environment(scope, environment).await?.record.release;
     }
     Ok(bound)
 }
@@ -186,6 +194,16 @@ pub(super) fn content_hash(scope: &Scope, draft: &Draft, bound: &Bound) -> Resul
 /// active where it needs approvals. `fresh` are texts that are not stored yet.
 pub(super) async fn diff(scope: &Scope, record: &RequestRecord, fresh: &Texts) -> Result<String> {
     let mut whole = String::new();
+    if let Some(release) = &record.draft.release {
+        let old = match &record.bound.replaces {
+            Some(release) => read_release(scope, release).await?.set,
+            None => SetRecord::empty(),
+        };
+        let new = read_release(scope, release).await?.set;
+        for change in compare_sets(scope, &old, &new).await? {
+            whole.push_str(&change.diff);
+        }
+    }
     for (at, change) in record.draft.changes.iter().enumerate() {
         let name = Name::parse(&change.name)?;
         let new = match change.hash.as_ref().map(|hash| (hash, fresh.get(hash))) {

@@ -8,12 +8,15 @@
 mod apply;
 mod draft;
 mod open;
+mod promote;
 pub(crate) mod record;
+mod schedule;
 mod standing;
 
 use std::sync::Arc;
 
 pub use draft::MAX_CHANGES;
+pub(crate) use schedule::apply_due;
 
 use crate::api::documents::Kind;
 use crate::api::requests::{ApproveRequest, ChangeRequest, RejectRequest, RequestQuery, RequestState};
@@ -334,9 +337,7 @@ impl Requests {
     ) -> Result<ChangeRequest> {
         let mut shown = wire(record, standing(&self.kit, scope, record).await?, version);
         let mut is_readable = true;
-        for change in &record.draft.changes {
-            let target = Target::new(scope.project(), change.kind.as_str()).named(&change.name);
-            let action = read_action(change.kind);
+        for (action, target) in readings(scope, record) {
             is_readable &= self.kit.authorizer.permits(&ctx.principal, action, &target).await?;
         }
         if is_readable {
@@ -348,6 +349,17 @@ impl Requests {
     async fn hands(&self, ctx: &RequestContext) -> Result<Vec<String>> {
         hands(&self.kit, &ctx.principal).await
     }
+}
+
+/// What somebody must be allowed to read to see what a request changes.
+fn readings(scope: &Scope, record: &RequestRecord) -> Vec<(Action, Target)> {
+    if record.draft.release.is_some() {
+        let all = [Action::PolicyRead, Action::DataRead, Action::ConfigRead];
+        return all.map(|action| (action, Target::new(scope.project(), "release"))).to_vec();
+    }
+    let changes = record.draft.changes.iter();
+    let target = |kind: Kind, name: &str| Target::new(scope.project(), kind.as_str()).named(name);
+    changes.map(|change| (read_action(change.kind), target(change.kind, &change.name))).collect()
 }
 
 /// The request as it goes on the wire, without its difference.
@@ -366,6 +378,7 @@ fn wire(record: &RequestRecord, standing: Standing, version: u64) -> ChangeReque
         environment: record.draft.environment.clone(),
         apply_at: record.draft.apply_at,
         changes: record.draft.changes.iter().map(record::ChangeRecord::to_wire).collect(),
+        release: record.draft.release.clone(),
         needs: standing.needs,
         approvals: record.approvals.iter().map(ApprovalRecord::to_wire).collect(),
         checks: record.checks.clone(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::draft::{Sent, Texts, batch, bound, content_hash};
 use super::record::{Bound, ChangeRecord, Draft, REQUESTS, RequestRecord};
+use super::schedule::due_key;
 use super::{ATTEMPTS, Read, Requests, check_unended, checks_of, contended};
 use crate::api::requests::{ChangeRequest, CreateRequest, EditRequest, RequestCheck};
 use crate::audit::NewRecord;
@@ -18,7 +19,7 @@ use crate::expected::Expected;
 use crate::ids::{EnvironmentId, ProjectId};
 use crate::releases::activate::read_environment;
 use crate::releases::guard::MAX_OPEN_SECONDS;
-use crate::store::{Outcome, Scope};
+use crate::store::{Outcome, Scope, Transaction};
 
 /// The longest title, in characters.
 const MAX_TITLE_CHARS: usize = 200;
@@ -53,6 +54,7 @@ impl Requests {
         self.check_room(&scope).await?;
         let draft = Draft {
             changes: sent.changes.clone(),
+            release: None,
             environment: create.environment,
             apply_at: create.apply_at,
         };
@@ -77,14 +79,26 @@ impl Requests {
             approvals: Vec::new(),
             end: None,
         };
-        let shown = self.show(ctx, &scope, &record, 1, sent.texts()).await?;
+        self.submit(ctx, &scope, &record, sent.texts(), sent.store(&scope)).await
+    }
+
+    /// Writes a new request, with what belongs to it.
+    pub(super) async fn submit(
+        &self,
+        ctx: &RequestContext,
+        scope: &Scope,
+        record: &RequestRecord,
+        fresh: &Texts,
+        parts: Transaction,
+    ) -> Result<ChangeRequest> {
+        let shown = self.show(ctx, scope, record, 1, fresh).await?;
         ctx.offer(&shown)?;
         let key = scope.key(&format!("{REQUESTS}{}", record.id));
-        let change = self.write(None, &key, &record)?.and(sent.store(&scope));
-        let target = Target::new(project, "request").named(&record.id);
-        let audited = NewRecord::new(Action::RequestCreate.as_str(), target.to_string(), project.clone());
-        let audited = audited.reason(Some(record.title.clone()));
-        match self.kit.commit(ctx, audited, change).await? {
+        let change = self.write(None, &key, record)?.and(due(scope, record)).and(parts);
+        let target = Target::new(scope.project(), "request").named(&record.id);
+        let audited =
+            NewRecord::new(Action::RequestCreate.as_str(), target.to_string(), scope.project().clone());
+        match self.kit.commit(ctx, audited.reason(Some(record.title.clone())), change).await? {
             Outcome::Committed { .. } => Ok(shown),
             Outcome::Conflict { .. } => Err(contended()),
         }
@@ -112,6 +126,10 @@ impl Requests {
             self.check_author(ctx, &proof, &record).await?;
             check_unended(&record)?;
             expected.check(Some(entry.version), "the request")?;
+            if record.draft.release.is_some() {
+                let text = "a promotion is not edited; withdraw it and promote again";
+                return Err(Error::conflict("not_editable", text));
+            }
             let environment = record.draft.environment.as_deref().map(EnvironmentId::parse).transpose()?;
             if let Some(sent) = &sent {
                 record.draft.changes.clone_from(&sent.changes);
@@ -136,7 +154,7 @@ impl Requests {
                 .authors
                 .extend(hands.into_iter().filter(|hand| !record.authors.contains(hand)).collect::<Vec<_>>());
             let audited = NewRecord::new("request:edit", proof.target().to_string(), project.clone());
-            let mut change = self.write(Some(&entry), &entry.key, &record)?;
+            let mut change = self.write(Some(&entry), &entry.key, &record)?.and(due(&scope, &record));
             if let Some(sent) = &sent {
                 change = change.and(sent.store(&scope));
             }
@@ -173,7 +191,7 @@ impl Requests {
         })
     }
 
-    async fn check_room(&self, scope: &Scope) -> Result<()> {
+    pub(super) async fn check_room(&self, scope: &Scope) -> Result<()> {
         let found = scope.list(REQUESTS, None, MAX_OPEN, true).await?;
         let mut open = 0;
         for entry in &found.entries {
@@ -188,7 +206,7 @@ impl Requests {
     }
 
     /// Until when a request stays open.
-    async fn expiry(
+    pub(super) async fn expiry(
         &self,
         scope: &Scope,
         draft: &Draft,
@@ -218,6 +236,13 @@ impl Requests {
             None => Ok(expires),
         }
     }
+}
+
+/// What has a request applied when its time has come.
+fn due(scope: &Scope, record: &RequestRecord) -> Transaction {
+    record.draft.apply_at.map_or_else(Transaction::new, |at| {
+        Transaction::new().put(due_key(at, scope.project(), &record.id), Vec::new())
+    })
 }
 
 fn check_title(title: &str) -> Result<()> {

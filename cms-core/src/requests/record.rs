@@ -41,6 +41,9 @@ pub(crate) struct RequestRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Draft {
     pub(crate) changes: Vec<ChangeRecord>,
+    /// Instead of changes: the release that is to be active in the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) release: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) environment: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,6 +68,9 @@ pub(crate) struct Bound {
     pub(crate) rules: Vec<RuleRecord>,
     /// What is active there of the documents that change.
     pub(crate) active: Vec<ActiveRecord>,
+    /// Which release a promotion replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replaces: Option<String>,
 }
 
 /// What an environment asks for.
@@ -181,6 +187,7 @@ mod tests {
                     },
                     ChangeRecord { kind: Kind::Data, name: "b".into(), hash: None, base_version: 3 },
                 ],
+                release: None,
                 environment: Some("prod".into()),
                 apply_at: Some(at(3)),
             },
@@ -191,6 +198,7 @@ mod tests {
                     approvers: vec!["ann".into()],
                 }],
                 active: vec![ActiveRecord { environment: "prod".into(), versions: vec![1, 0] }],
+                replaces: None,
             },
             checks: vec![RequestCheck { name: "tests".into(), ok: true, detail: None }],
             hash: "ff00".into(),

@@ -98,12 +98,16 @@ async fn approver(
     Ok(Some(person))
 }
 
-/// What a request is about, as authorization sees it: each document.
+/// What a request is about, as authorization sees it: each document, or the environment of
+/// a promotion.
 pub(super) fn targets(scope: &Scope, record: &RequestRecord) -> Result<Vec<Target>> {
     let environment = record.draft.environment.as_deref().map(EnvironmentId::parse).transpose()?;
     let target = |kind: &'static str, name: &str| {
         Target::new(scope.project(), kind).named(name).environment(environment.as_ref())
     };
+    if let (Some(_), Some(environment)) = (&record.draft.release, &environment) {
+        return Ok(vec![target("environment", environment.as_str())]);
+    }
     Ok(record.draft.changes.iter().map(|change| target(change.kind.as_str(), &change.name)).collect())
 }
 

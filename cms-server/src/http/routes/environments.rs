@@ -12,6 +12,7 @@ use cms_core::api::page::Page;
 use cms_core::api::releases::{
     Activate, Activation, BundleKeys, Environment, PutEnvironment, RollbackEnvironment, RotateBundleKey,
 };
+use cms_core::api::requests::{Promote, Promotion};
 use cms_core::ids::{EnvironmentId, ProjectId};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -38,6 +39,7 @@ pub(crate) fn router() -> OpenApiRouter<AppState> {
         .routes(v1(routes!(list)))
         .routes(v1(routes!(put, read)))
         .routes(v1(routes!(activate)))
+        .routes(v1(routes!(promote)))
         .routes(v1(routes!(rollback)))
         .routes(v1(routes!(history)))
         .routes(v1(routes!(bundle)))
@@ -96,6 +98,19 @@ async fn activate(
     Json(activate): Json<Activate>,
 ) -> Answer<Json<Activation>> {
     Ok(Json(app.cms().releases().activate(&ctx, &project, &name, activate).await?))
+}
+
+/// Promotes what is active in another environment; with `dry_run` it says what that would do. Where the
+/// target asks for approvals, a change request is opened.
+#[utoipa::path(post, path = "/projects/{project}/environments/{environment}/promote", tag = "environments",
+    request_body = Promote, responses((status = 200, description = "The promotion", body = Promotion)))]
+async fn promote(
+    State(app): State<AppState>,
+    Caller(ctx): Caller,
+    Segments((project, name)): At,
+    Json(promote): Json<Promote>,
+) -> Answer<Json<Promotion>> {
+    Ok(Json(app.cms().requests().promote(&ctx, &project, &name, promote).await?))
 }
 
 /// Goes back to the release that was active before, or to a named one.
