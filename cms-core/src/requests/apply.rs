@@ -84,7 +84,7 @@ impl Requests {
         closing: impl FnOnce(Option<&str>) -> Result<(NewRecord, Transaction)> + Send,
     ) -> Result<bool> {
         let read = read_environment(scope, environment.unwrap_or_default()).await?;
-        self.check_release(scope, &read_release(scope, release).await?.set).await?;
+        self.check_release(scope, &read_release(scope, release).await?.set, &read.name).await?;
         let (record, closing) = closing(Some(release))?;
         let stamp = self.stamp(ctx, record.reason.clone());
         let (_, change) = self.activation(ctx, scope, &read, release, Cause::Request, &stamp).await?;

@@ -94,17 +94,25 @@ impl Requests {
             release: release.to_owned(),
             previous: to.record.release.clone(),
             changes: compare_sets(scope, &old, &new).await?,
-            checks: self.check_release(scope, &new).await?,
+            checks: self.check_release(scope, &new, &to.name).await?,
             activation: None,
             request: None,
         })
     }
 
-    /// Checks a set as a whole, as it is about to be active.
-    pub(super) async fn check_release(&self, scope: &Scope, set: &SetRecord) -> Result<Vec<RequestCheck>> {
-        let tests = self.writer.gate().check_set(scope, set).await?;
+    /// Checks a set as a whole, as it is about to be active in an environment.
+    pub(super) async fn check_release(
+        &self,
+        scope: &Scope,
+        set: &SetRecord,
+        environment: &str,
+    ) -> Result<Vec<RequestCheck>> {
+        let gate = self.writer.gate();
+        let tests = gate.check_set(scope, set).await?;
+        gate.check_release(scope, set, &EnvironmentId::parse(environment)?).await?;
         let passed = |name: &str, detail| RequestCheck { name: name.to_owned(), ok: true, detail };
-        Ok(vec![passed("tests", Some(format!("{tests} tests hold"))), passed("validation", None)])
+        let tests = Some(format!("{tests} tests hold"));
+        Ok(vec![passed("schema", None), passed("tests", tests), passed("validation", None)])
     }
 
     /// What activates a release, and how that reads in the history.
