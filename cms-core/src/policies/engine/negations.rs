@@ -5,10 +5,11 @@
 //! undefined `input.x`, neither `f(input.x)` nor `not f(input.x)` holds. Only where a reference is all
 //! that is negated, or stands at a side of `==`, may it be undefined.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::lexer::{Kind, Token};
-use super::outline::starts_statement;
+use super::outline::{self, starts_statement};
 use super::tokens::{comprehension, is_sign};
 
 /// A negated statement, in the numbers of its tokens.
@@ -46,6 +47,41 @@ pub(super) fn searching<'t, 'a>(tokens: &'t [Token<'a>]) -> impl Iterator<Item =
         }
         found
     })
+}
+
+/// The variables that a negation unifies before the rule gives them a value: `not x = 1; x = input.x` would
+/// bind `x` within the negation, and never hold.
+pub(super) fn unbound<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t Token<'a>> {
+    let starts = outline::statements(tokens);
+    let ends = starts.iter().skip(1).copied().chain([tokens.len()]);
+    starts.iter().zip(ends).flat_map(|(start, end)| unbound_in(tokens, *start..end)).collect()
+}
+
+/// The same in one rule.
+fn unbound_in<'t, 'a>(tokens: &'t [Token<'a>], rule: Range<usize>) -> Vec<&'t Token<'a>> {
+    let mut places: HashMap<&str, (usize, usize)> = HashMap::new();
+    let whole = Part { tokens, range: rule.clone() };
+    for (index, token) in rule.clone().zip(whole.slice()).filter(|(_, token)| is_variable(token)) {
+        places.entry(token.text).or_insert((index, index)).1 = index;
+    }
+    let mut found = Vec::new();
+    for (not, _) in rule.clone().zip(whole.slice()).filter(|(_, token)| token.is("not")) {
+        let rest = whole.within(not + 1..rule.end);
+        let negated = rest.within(not + 1..rest.end()).without_brackets();
+        let sides = negated.split(|index| negated.is(index, "="));
+        let alone = sides.iter().filter(|side| sides.len() == 2 && side.range.len() == 1);
+        let names = alone.filter_map(|side| side.get(side.range.start)).filter(|name| is_variable(name));
+        found.extend(names.filter(|name| {
+            let place = places.get(name.text);
+            place.is_some_and(|(first, last)| *first > not && *last >= negated.range.end)
+        }));
+    }
+    found
+}
+
+fn is_variable(token: &Token<'_>) -> bool {
+    const NAMES: &[&str] = &["_", "true", "false", "null", "input", "data"];
+    token.kind == Kind::Name && !token.is_field && !NAMES.contains(&token.text)
 }
 
 /// Some tokens that follow each other.

@@ -34,6 +34,7 @@ pub(super) fn replaced(tokens: &[Token<'_>], outline: &Outline, reader: Reader) 
         match token.kind {
             Kind::Name if token.is("walk") => walk(rest, &mut replaced),
             Kind::Operator if is_sign(before(tokens, index), token) => sign(rest, &mut replaced),
+            Kind::Operator if token.is("-") => difference(before(tokens, index), rest, &mut replaced),
             _ => {}
         }
     }
@@ -81,6 +82,21 @@ fn sign(tokens: &[Token<'_>], replaced: &mut BTreeMap<usize, String>) {
     {
         replaced.insert(sign.start, String::new());
         replaced.insert(number.start, format!("-{}", number.text));
+    }
+}
+
+/// A minus between two terms that touches a number would be read as its sign.
+fn difference(previous: Option<&Token<'_>>, tokens: &[Token<'_>], replaced: &mut BTreeMap<usize, String>) {
+    // Of `1e-7`, the token before is `1e`.
+    let is_exponent = |number: &Token<'_>| number.kind == Kind::Number && number.text.ends_with(['e', 'E']);
+    if previous.is_some_and(is_exponent) {
+        return;
+    }
+    if let [minus, number, ..] = tokens
+        && number.kind == Kind::Number
+        && number.touches
+    {
+        replaced.insert(minus.start, "- ".to_owned());
     }
 }
 

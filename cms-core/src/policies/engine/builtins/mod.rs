@@ -5,6 +5,7 @@
 mod arrays;
 mod crypto;
 mod decimal;
+mod dialect;
 mod float;
 mod globs;
 mod json;
@@ -226,6 +227,11 @@ functions! {
     "plus" 2 operators::plus,
     "rem" 2 operators::rem,
     "regex.globs_match" 2 globs::globs_match,
+    "regex.find_all_string_submatch_n" 3 regex::find_all_string_submatch_n,
+    "regex.find_n" 3 regex::find_n,
+    "regex.is_valid" 1 regex::is_valid,
+    "regex.match" 2 regex::matches,
+    "regex.replace" 3 regex::replace,
     "regex.split" 2 regex::split,
     "regex.template_match" 4 regex::template_match,
     "semver.compare" 2 semver::compare,

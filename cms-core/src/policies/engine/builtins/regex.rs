@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `regex.*` where the library differs.
+//! `regex.*`, with expressions in the [dialect](super::dialect) that OPA has.
+
+use std::borrow::Cow;
 
 use regorus::Value;
 
-use super::{Failure, Outcome, array_of, library, strings, text};
+use super::{Failure, Outcome, array_of, dialect, library, strings, text};
 
 /// Whether a text matches a template, of which the parts between delimiters are expressions.
 pub(super) fn template_match(arguments: &[Value]) -> Outcome {
@@ -49,11 +51,54 @@ pub(super) fn template_match(arguments: &[Value]) -> Outcome {
     }
     pattern.push_str(&escaped(&literal));
     pattern.push('$');
-    library("regex.match", &[Value::from(pattern), Value::from(value)])
+    matches(&[Value::from(pattern), Value::from(value)])
+}
+
+/// Whether a text is an expression. What is no text is none.
+pub(super) fn is_valid(arguments: &[Value]) -> Outcome {
+    match arguments {
+        [Value::String(_)] => translated("regex.is_valid", arguments, 0),
+        _ => Ok(Value::from(false)),
+    }
+}
+
+/// Whether an expression matches a text.
+pub(super) fn matches(arguments: &[Value]) -> Outcome {
+    translated("regex.match", arguments, 0)
+}
+
+/// The first matches in a text.
+pub(super) fn find_n(arguments: &[Value]) -> Outcome {
+    translated("regex.find_n", arguments, 0)
+}
+
+/// The first matches in a text, with those of their groups.
+pub(super) fn find_all_string_submatch_n(arguments: &[Value]) -> Outcome {
+    translated("regex.find_all_string_submatch_n", arguments, 0)
+}
+
+/// A text with something else in the place of every match.
+pub(super) fn replace(arguments: &[Value]) -> Outcome {
+    translated("regex.replace", arguments, 1)
+}
+
+/// Calls the library, with the expression in its dialect.
+fn translated(name: &'static str, arguments: &[Value], expression: usize) -> Outcome {
+    match arguments.get(expression) {
+        Some(Value::String(pattern)) => match dialect::translated(pattern) {
+            Cow::Borrowed(_) => library(name, arguments),
+            Cow::Owned(pattern) => {
+                let mut arguments = arguments.to_vec();
+                arguments.splice(expression..=expression, [Value::from(pattern)]);
+                library(name, &arguments)
+            }
+        },
+        _ => library(name, arguments),
+    }
 }
 
 /// Escapes what has a meaning in an expression.
-fn escaped(literal: &str) -> String {
+pub(super) fn escaped(literal: &str) -> String {
     strings::escaped(literal, r"\.+*?()|[]{}^$")
 }
 
@@ -62,5 +107,5 @@ pub(super) fn split(arguments: &[Value]) -> Outcome {
     if text(arguments, 0)?.is_empty() {
         return Ok(array_of(text(arguments, 1)?.chars().map(String::from)));
     }
-    library("regex.split", arguments)
+    translated("regex.split", arguments, 0)
 }

@@ -34,9 +34,12 @@ pub(super) fn format(arguments: &[Value]) -> Outcome {
         [Value::Array(parts)] => parts.get(2),
         _ => None,
     };
-    let Some(Value::String(layout)) = layout else { return library("time.format", arguments) };
-    let layout =
-        NAMED.iter().find(|(name, _)| *name == layout.as_ref()).map_or(layout.as_ref(), |(_, own)| own);
+    let layout = match layout {
+        None => "RFC3339Nano",
+        Some(Value::String(layout)) => layout.as_ref(),
+        Some(_) => return Err(mismatch(arguments, 0, "array of number, string, string")),
+    };
+    let layout = NAMED.iter().find(|(name, _)| *name == layout).map_or(layout, |(_, own)| own);
     let (nanos, zone) = moment(arguments)?;
     let zone_name = match zone.offset_from_utc_datetime(&nanos.naive_utc()) {
         offset if offset.fix().local_minus_utc() == 0 && zone == Tz::UTC => "UTC".to_owned(),
@@ -45,21 +48,54 @@ pub(super) fn format(arguments: &[Value]) -> Outcome {
     let mut written = String::new();
     for (index, part) in layout.split("MST").enumerate() {
         written.push_str(if index > 0 { &zone_name } else { "" });
-        if !part.is_empty() {
-            let asked = vec![
-                Value::from(nanos.timestamp_nanos_opt().unwrap_or_default()),
-                zone.name().into(),
-                part.into(),
-            ];
-            let part = library("time.format", &[Value::from(asked)])?;
-            written.push_str(part.as_string().map_or("", |text| text));
+        let mut rest = part;
+        while !rest.is_empty() {
+            let (plain, fraction, after) = until_fraction(rest);
+            if !plain.is_empty() {
+                let nanos = Value::from(nanos.timestamp_nanos_opt().unwrap_or_default());
+                let asked = vec![nanos, zone.name().into(), plain.into()];
+                let part = library("time.format", &[Value::from(asked)])?;
+                written.push_str(part.as_string().map_or("", |text| text));
+            }
+            written.push_str(&fraction_of(nanos.timestamp_subsec_nanos(), fraction));
+            rest = after;
         }
     }
     Ok(Value::from(written))
 }
 
-/// Layouts that have names, of those that ask for the name of a zone.
+/// A layout up to its first fraction of a second, the fraction, and what follows: a point or a comma, and
+/// zeros alone or nines alone.
+fn until_fraction(layout: &str) -> (&str, &str, &str) {
+    for (start, _) in layout.match_indices(['.', ',']) {
+        let (before, from) = layout.split_at(start);
+        let digits = from.get(1..).unwrap_or_default();
+        let first = digits.chars().next().filter(|first| matches!(first, '0' | '9'));
+        let length = first.map_or(0, |first| digits.len() - digits.trim_start_matches(first).len());
+        let ends = !digits.get(length..).is_some_and(|next| next.starts_with(|c: char| c.is_ascii_digit()));
+        if length > 0 && ends {
+            let (fraction, after) = from.split_at(length + 1);
+            return (before, fraction, after);
+        }
+    }
+    (layout, "", "")
+}
+
+/// A fraction of a second in the form of a layout. Nines leave zeros at the end out.
+fn fraction_of(nanos: u32, layout: &str) -> String {
+    let digits = layout.len().saturating_sub(1);
+    let all = format!("{nanos:09}");
+    let wanted = all.get(..digits.min(9)).unwrap_or_default();
+    let wanted = if layout.ends_with('9') { wanted.trim_end_matches('0') } else { wanted };
+    match layout.chars().next() {
+        Some(point) if !wanted.is_empty() => format!("{point}{wanted}"),
+        _ => String::new(),
+    }
+}
+
+/// Layouts that have names, of those that ask for the name of a zone or for a fraction.
 const NAMED: &[(&str, &str)] = &[
+    ("RFC3339Nano", "2006-01-02T15:04:05.999999999Z07:00"),
     ("UnixDate", "Mon Jan _2 15:04:05 MST 2006"),
     ("RFC822", "02 Jan 06 15:04 MST"),
     ("RFC850", "Monday, 02-Jan-06 15:04:05 MST"),
