@@ -178,7 +178,7 @@ impl Rewriting<'_> {
                 demands.push_str(&format!("some {name}; {name} = {operand}{modifiers}; "));
                 self.replaced.extend(tokens.iter().map(|token| (token.start, String::new())));
                 self.replaced.extend(tokens.first().map(|token| (token.start, name)));
-            } else {
+            } else if !self.outline.negates_undefined() {
                 demands.push_str(&format!("_ = {operand}{modifiers}; "));
             }
         }

@@ -41,6 +41,12 @@ pub(super) struct Outline {
 }
 
 impl Outline {
+    /// Whether a negation holds where what it negates has undefined operands, too: that is what the import
+    /// of `future.keywords.not` asks for.
+    pub(super) fn negates_undefined(&self) -> bool {
+        self.imports.iter().any(|(_, path)| *path == ["future", "keywords", "not"])
+    }
+
     /// The rules whose names say that they are tests.
     pub(super) fn tests(&self) -> impl Iterator<Item = &Head> {
         self.heads.iter().filter(|head| head.is_test())

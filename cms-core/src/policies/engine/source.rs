@@ -28,7 +28,6 @@ pub(super) fn scan(file: &str, text: &str, limits: &Limits) -> Result<Outline, V
     found.extend(refused_calls(file, &tokens));
     if found.is_empty() {
         found.extend(misplaced_sign(file, &tokens));
-        found.extend(unknown_import(file, &tokens));
         found.extend(negations::unbound(&tokens).into_iter().map(|name| {
             let message = format!("var {} is unsafe: give it a value before the negation", name.text);
             Diagnostic::new(file, name.place, code::UNSAFE_VAR, message)
@@ -94,16 +93,6 @@ fn adds_depth(previous: Option<&Token<'_>>, token: &Token<'_>) -> bool {
 
 fn ends_term(token: &Token<'_>) -> bool {
     matches!(token.kind, Kind::Name | Kind::Text | Kind::Close)
-}
-
-/// Finds the import of a meaning of `not` that the engine does not have.
-fn unknown_import(file: &str, tokens: &[Token<'_>]) -> Option<Diagnostic> {
-    let imports = tokens.iter().enumerate().filter(|(_, token)| token.is("import") && token.leads);
-    let of = |index: usize| reference(tokens.get(index + 1..).unwrap_or_default()).0;
-    let mut unknown = imports.filter(|(index, _)| of(*index) == ["future", "keywords", "not"]);
-    let (_, import) = unknown.next()?;
-    let message = "the engine has no `future.keywords.not`; leave the import out, and negate what is defined";
-    Some(Diagnostic::new(file, import.place, code::PARSE, message))
 }
 
 /// Finds the first minus that stands before something other than a number or a second operand.

@@ -70,10 +70,26 @@ impl Translation<'_> {
             ('Q', false) => return self.quote(index + 1),
             _ => {
                 self.written.push('\\');
-                return self.written.push(character);
+                self.written.push(character);
+                return if matches!(character, 'x' | 'p' | 'P') {
+                    self.braced()
+                };
             }
         };
         self.written.push_str(known);
+    }
+
+    /// What belongs to an escape in braces, as in `\p{Greek}`.
+    fn braced(&mut self) {
+        if self.rest.next_if(|(_, next)| *next == '{').is_some() {
+            self.written.push('{');
+            for (_, character) in self.rest.by_ref() {
+                self.written.push(character);
+                if character == '}' {
+                    return;
+                }
+            }
+        }
     }
 
     /// A text without any meaning, up to `\E` or the end.
