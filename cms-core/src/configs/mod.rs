@@ -28,7 +28,7 @@ use crate::api::documents::Kind;
 use crate::auth::{Action, Authorized, PrincipalKind, Target};
 use crate::context::RequestContext;
 use crate::documents::record::{SetRecord, decode};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::ids::{EnvironmentId, Name, ProjectId};
 use crate::kit::Kit;
 use crate::projects::record::{META, ProjectRecord};
@@ -199,11 +199,11 @@ impl Configs {
         let template = name.to_string();
         let work = move || renderer.render(&template, &names);
         let output = self.kit.lane.run(project, work).await?.map_err(|fault| {
-            let place = crate::error::Place {
+            let place = Place {
                 line: fault.line,
                 column: fault.column,
                 message: fault.to_string(),
-                ..crate::error::Place::default()
+                ..Place::default()
             };
             not_rendered("template", name.as_str(), active.environment.as_str(), place)
         })?;
@@ -313,6 +313,22 @@ impl Configs {
     ) -> Result<Authorized> {
         let target = Target::new(project, "config").environment(environment).path(name);
         self.kit.authorize(ctx, Action::ConfigRead, target).await
+    }
+}
+
+/// Checks a schema that stands alone, and a config with it, both as texts. Templates and references stand as
+/// they are written.
+pub fn check_file(schema: &str, config: Option<&str>) -> Vec<Place> {
+    const NAME: &str = "schema";
+    let schema = match parse::value(schema) {
+        Ok((schema, _)) => schema,
+        Err(place) => return vec![place],
+    };
+    let library = schema::Library::new(BTreeMap::from([(NAME.to_owned(), schema)]));
+    match config.map(parse::object) {
+        None => library.check(NAME).err().unwrap_or_default(),
+        Some(Ok((config, _))) => library.violations(NAME, &serde_json::Value::Object(config)),
+        Some(Err(place)) => vec![place],
     }
 }
 

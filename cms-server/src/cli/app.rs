@@ -56,7 +56,7 @@ pub(crate) struct ProjectArg {
 }
 
 /// The environment that a command works in.
-#[derive(Args)]
+#[derive(Args, Clone, Default)]
 pub(crate) struct EnvironmentArg {
     /// Environment; else the context's, the key's, or the server's default
     #[arg(short, long = "env", visible_alias = "environment", env = "CMS_ENV", value_name = "ENV")]

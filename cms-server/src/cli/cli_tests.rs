@@ -50,6 +50,18 @@ fn documented_lines_parse() {
         "policy rollback rag/authz 2",
         "policy rollback rag/authz --to 2",
         "policy rollback rag/authz --version 2",
+        "config set rag/retriever retriever.yaml --schema rag/retriever -m why -p rag",
+        "config edit rag/retriever -p rag",
+        "config render rag/retriever -e prod --label region=eu --instance pod-7",
+        "config resolve rag/retriever -e prod --provenance -o json",
+        "config watch rag/retriever -e prod --once",
+        "config rollback rag/retriever 1",
+        "schema put rag/retriever schema.json",
+        "schema check schema.json a.yaml b.toml",
+        "template render rag/url -e prod",
+        "variable put prod -",
+        "diff dev staging prod --all --exit-code",
+        "run --config rag/retriever --secret llm/openai --prefix RAG_ -e prod -- env -0",
         "data diff rag/roles --from 1 --to 2 --exit-code",
         "release diff r1 r2",
         "env activate prod r1 --expected r0",
@@ -85,6 +97,8 @@ fn contradictions_are_usage_errors() {
         "login --password-stdin",
         "key create k",
         "audit list --limit 201",
+        "diff dev",
+        "run --config a",
     ] {
         assert_eq!(parse(line).err().unwrap_or_else(|| panic!("`{line}` should be refused")).exit_code(), 2);
     }

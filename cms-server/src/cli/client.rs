@@ -272,7 +272,8 @@ fn headers(call: &Call, token: Option<&str>) -> Result<HeaderMap, Failure> {
 
 async fn accepted(response: Response) -> Result<Response, Failure> {
     let status = response.status();
-    if status.is_success() {
+    // Not modified: for who has said what it has.
+    if status.is_success() || status == StatusCode::NOT_MODIFIED {
         return Ok(response);
     }
     if status.is_redirection() {

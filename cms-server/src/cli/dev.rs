@@ -189,13 +189,15 @@ fn welcome(url: &str, root: &str, key: Option<&str>) -> String {
     );
     if let Some(key) = key {
         text.push_str(&format!(
-            "\nThe project `demo` has two environments, a RAG policy, data, a secret and this key: {key}\n\n\
+            "\nThe project `demo` has two environments, a RAG policy, data, a secret, a config and this key: {key}\n\n\
              \x20 curl -s {url}/api/v1/projects/demo/decisions -H 'X-API-Key: {key}' \\\n    \
              --json '{}'\n\
              \x20 curl -s -X POST {url}/api/v1/projects/demo/secrets/-/reveal/{} -H \"Authorization: Bearer $CMS_TOKEN\"\n\
+             \x20 curl -s '{url}/config/{}?project=demo&environment=prod' -H \"Authorization: Bearer $CMS_TOKEN\"\n\
              \x20 curl -s {url}/api/v1/audit -H \"Authorization: Bearer $CMS_TOKEN\"\n",
             sample::QUESTION,
             sample::SECRET,
+            sample::CONFIG,
         ));
     }
     text

@@ -44,12 +44,14 @@ const VERSIONS: &[Column] = &[
     ("MESSAGE", "message"),
 ];
 
-const FIELDS: &[Column] = &[
+/// What is shown of a version.
+pub(crate) const FIELDS: &[Column] = &[
     ("name", "name"),
     ("version", "version"),
     ("hash", "hash"),
     ("author", "author"),
     ("created", "created_at"),
+    ("schema", "schema"),
     ("message", "message"),
     ("release", "release/id|release"),
 ];

@@ -11,12 +11,14 @@ mod candidates;
 mod caret;
 mod client;
 mod completion;
+mod config;
 mod context;
 mod contexts;
 mod data;
 mod decide;
 mod decision;
 mod dev;
+mod diff;
 mod doctor;
 mod document;
 mod download;
@@ -37,12 +39,16 @@ mod policy;
 mod project;
 mod release;
 mod route;
+mod run;
 mod sample;
+mod schema;
 mod secret;
 mod serve;
 mod table;
+mod template;
 mod transport;
 mod user;
+mod variable;
 mod verify;
 
 use std::ffi::OsString;
@@ -90,11 +96,13 @@ enum Command {
     Audit(audit::AuditArgs),
     BundleKey(bundle_key::BundleKeyArgs),
     Completion(completion::CompletionArgs),
+    Config(config::ConfigArgs),
     Context(contexts::ContextArgs),
     Data(data::DataArgs),
     Decide(decide::DecideArgs),
     Decision(decision::DecisionArgs),
     Dev(dev::DevArgs),
+    Diff(diff::DiffArgs),
     Doctor(doctor::DoctorArgs),
     Env(env::EnvArgs),
     Init(init::InitArgs),
@@ -109,9 +117,13 @@ enum Command {
     PolicyWorker,
     Project(project::ProjectArgs),
     Release(release::ReleaseArgs),
+    Run(run::RunArgs),
+    Schema(schema::SchemaArgs),
     Secret(secret::SecretArgs),
     Serve(serve::ServeArgs),
+    Template(template::TemplateArgs),
     User(user::UserArgs),
+    Variable(variable::VariableArgs),
     Verify(verify::VerifyArgs),
     Whoami(login::WhoamiArgs),
 }
@@ -122,11 +134,13 @@ impl Command {
             Self::Audit(args) => audit::run(args, app).await,
             Self::BundleKey(args) => bundle_key::run(args, app).await,
             Self::Completion(args) => completion::run(&args, app),
+            Self::Config(args) => config::run(args, app).await,
             Self::Context(args) => contexts::run(args, app),
             Self::Data(args) => data::run(args, app).await,
             Self::Decide(args) => decide::run(args, app).await,
             Self::Decision(args) => decision::run(args, app).await,
             Self::Dev(args) => dev::run(args, app).await,
+            Self::Diff(args) => diff::run(args, app).await,
             Self::Doctor(args) => doctor::run(args, app).await,
             Self::Env(args) => env::run(args, app).await,
             Self::Init(args) => init::run(args, app).await,
@@ -140,9 +154,13 @@ impl Command {
             Self::PolicyWorker => Ok(()),
             Self::Project(args) => project::run(args, app).await,
             Self::Release(args) => release::run(args, app).await,
+            Self::Run(args) => run::run(args, app).await,
+            Self::Schema(args) => schema::run(args, app).await,
             Self::Secret(args) => secret::run(args, app).await,
             Self::Serve(args) => serve::run(args, app).await,
+            Self::Template(args) => template::run(args, app).await,
             Self::User(args) => user::run(args, app).await,
+            Self::Variable(args) => variable::run(args, app).await,
             Self::Verify(args) => verify::run(args, app).await,
             Self::Whoami(args) => login::whoami(args, app).await,
         }

@@ -21,6 +21,11 @@ impl Route {
         Self::api("projects").id(project)
     }
 
+    /// Starts at the front door for configs.
+    pub(crate) fn front_door() -> Self {
+        Self("/config".to_owned())
+    }
+
     /// Starts at the place of OPA's API for an environment.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The sample project of `cms dev`: two environments, a RAG policy with data, a secret, a key.
+//! The sample project of `cms dev`: two environments, a RAG policy with data, a secret, a
+//! config with variables, a key.
 
 use cms_core::Expected;
 use cms_core::api::documents::{Kind, PutDocument};
@@ -17,7 +18,19 @@ pub(crate) const QUESTION: &str = r#"{"path": "rag/authz/allow", "environment": 
 /// The path of the sample's secret.
 pub(crate) const SECRET: &str = "llm/openai";
 
+/// The name of the sample's config.
+pub(crate) const CONFIG: &str = "rag/retriever";
+
 const PROJECT: &str = "demo";
+const VARIABLES: [(&str, &str); 2] = [("base", "top_k: 5\n"), ("prod", "top_k: 20\n")];
+const RETRIEVER: &str = "\
+# Read it with `cms config resolve rag/retriever -e prod -p demo`.
+index: https://{{ env }}.search.example.com/documents
+top_k: '{{ top_k }}'
+model:
+  name: gpt-4o-mini
+  api_key: ${{ secret:llm/openai#api_key }}
+";
 const ACCESS: &str = r#"{
   "users": {"alice": {"reader": true}, "bob": {"owner": true}},
   "roles": {
@@ -59,6 +72,12 @@ async fn make(cms: &Cms) -> Result<String> {
     cms.documents().put(&ctx, &project, Kind::Data, &name, access, Expected::Any).await?;
     let secret: PutSecret = serde_json::from_str(SECRET_DATA).map_err(cms_core::Error::internal)?;
     cms.secrets().put(&ctx, &project, &Name::parse(SECRET)?, secret, None).await?;
+    let texts = VARIABLES.map(|(name, text)| (Kind::Variable, name, text));
+    for (kind, name, text) in texts.into_iter().chain([(Kind::Config, CONFIG, RETRIEVER)]) {
+        let put =
+            PutDocument { content: text.to_owned(), message: Some(String::from("a sample")), schema: None };
+        cms.documents().put(&ctx, &project, kind, &Name::parse(name)?, put, Expected::Any).await?;
+    }
     let key = made.keys.into_iter().next().map(|key| key.key);
     key.ok_or_else(|| cms_core::Error::internal("onboarding made no key"))
 }

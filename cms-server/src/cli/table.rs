@@ -10,7 +10,7 @@ use serde_json::Value;
 pub(crate) type Column = (&'static str, &'static str);
 
 /// Renders one line per item under a heading.
-pub(crate) fn rows(items: &[Value], columns: &[Column]) -> String {
+pub(crate) fn rows(items: &[Value], columns: &[(&str, &str)]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_header(columns.iter().map(|(heading, _)| *heading));
