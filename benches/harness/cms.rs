@@ -69,6 +69,7 @@ pub fn start(files: &Path, token: &str, core: Option<usize>) -> Result<(Process,
         // A load generator is one caller; what is measured is the server, not its limit on callers.
         let most = u32::MAX.to_string();
         command.env("CMS_LIMITS_CALLER_PER_MINUTE", &most).env("CMS_LIMITS_STRANGER_PER_MINUTE", &most);
+        command.env("CMS_LIMITS_CONFIG_READS", format!("{most}/minute"));
         command.env("CMS_LOG_FILTER", "warn");
     })?;
     process.listening(address)?;

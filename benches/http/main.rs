@@ -3,6 +3,7 @@
 //! latency, and processor time a request. Servers are pinned to core 0 and the load generator to core 1,
 //! so a rate is that of one core; where a row says "box", neither is pinned.
 
+mod config;
 mod decisions;
 mod documents;
 mod neighbour;
@@ -30,12 +31,13 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let effort = Effort::from_env();
-    let parts: [Part; 6] = [
+    let parts: [Part; 7] = [
         ("startup", startup::run),
         ("decisions", decisions::run),
         ("reveal", secrets::reveal),
         ("write", secrets::write),
         ("documents", documents::run),
+        ("config", config::run),
         ("neighbour", neighbour::run),
     ];
     parts.iter().filter(|(part, _)| wanted(part)).try_for_each(|(_, run)| run(effort))

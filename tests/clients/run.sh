@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# Lets unmodified clients of OPA use a server of ours: PyPI's opa-python-client, npm's
+# Lets unmodified clients of OPA and of config services use a server of ours: PyPI's opa-python-client, npm's
 # @open-policy-agent/opa, OPAL, a request of APISIX's plugin, and OPA's own engine with a signed bundle and with random
-# policies.
+# policies; and a service that reads its configs with requests.
 # Prints one line for each result, `ok …`, `not ok …` or `skip …`; `bash tests/run clients` counts them.
 # Installs what it needs below the target directory, from PyPI and npm.
 set -euo pipefail
@@ -36,6 +36,7 @@ part() {
     "$@" || true
 }
 opa_client() { VENV=$place/venv-opa python_tool -r tests/clients/requirements-opa.txt; }
+config_client() { VENV=$place/venv-config python_tool -r tests/clients/requirements-config.txt; }
 opal_client() {
     # The resolver of older versions does not come to an end here.
     VENV=$place/venv-opal python_tool --upgrade pip
@@ -63,6 +64,7 @@ part "npm @open-policy-agent/opa" npm_client node "$place/opa_npm.mjs"
 part "APISIX" nothing python3 tests/clients/apisix.py
 part "OPA's engine" opa_engine python3 tests/clients/bundle.py
 part "OPA's engine, random policies" opa_engine python3 tests/clients/differential.py
+part "requests" config_client "$place/venv-config/bin/python" tests/clients/config.py
 part "OPAL" opal_client "$place/venv-opal/bin/python" tests/clients/opal.py
 if ! kill -0 "$server" 2> /dev/null; then
     echo "the server died:" >&2

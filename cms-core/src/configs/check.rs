@@ -17,7 +17,7 @@ use super::{parse, references};
 use crate::api::documents::Kind;
 use crate::documents::Change;
 use crate::documents::record::{SetRecord, decode};
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, ErrorKind, Place, Result};
 use crate::ids::{EnvironmentId, Name};
 use crate::policies::engine::{EvaluationOptions, Input, QueryPath, Snapshot};
 use crate::projects::record::{META, ProjectRecord};
@@ -61,13 +61,27 @@ pub(crate) async fn check(
     }
     let touched = if all { None } else { Some(touched(&shelf, has(Kind::Schema)).await?) };
     let whole = Whole { shelf, library, rules, renderer: shelf.renderer().await? };
+    let mut refused = None;
     for environment in &environments {
-        if all {
-            whole.check_templates(environment).await?;
-        }
-        whole.check_configs(environment, touched.as_ref()).await?;
+        let checked = whole.check(environment, all, touched.as_ref()).await;
+        refused = match (refused, checked) {
+            (refused, Ok(())) => refused,
+            (None, Err(error)) => Some(error),
+            (Some(first), Err(error)) if error.kind() == ErrorKind::Unprocessable => {
+                Some(together(first, &error))
+            }
+            (Some(_), Err(error)) => return Err(error),
+        };
     }
-    Ok(())
+    refused.map_or(Ok(()), Err)
+}
+
+/// The first error with what is wrong elsewhere as well.
+fn together(first: Error, other: &Error) -> Error {
+    let mut places = first.places().to_vec();
+    places.extend(other.places().iter().cloned());
+    places.truncate(MAX_VIOLATIONS);
+    first.with_places(places)
 }
 
 /// Refuses a release that has a config which cannot be read in an environment: for promotion.
@@ -84,8 +98,7 @@ pub(crate) async fn check_release(
     let shelf = Shelf { scope, set, changes: &[], parsed };
     let library = library(&shelf).await?;
     let whole = Whole { shelf, library, rules, renderer: shelf.renderer().await? };
-    whole.check_templates(environment.as_str()).await?;
-    whole.check_configs(environment.as_str(), None).await
+    whole.check(environment.as_str(), true, None).await
 }
 
 async fn environments(scope: &Scope) -> Result<Vec<String>> {
@@ -219,6 +232,14 @@ struct Whole<'a> {
 }
 
 impl Whole<'_> {
+    /// Checks an environment: its templates, where these may have changed, and its configs, or only some.
+    async fn check(&self, environment: &str, templates: bool, only: Option<&BTreeSet<Name>>) -> Result<()> {
+        if templates {
+            self.check_templates(environment).await?;
+        }
+        self.check_configs(environment, only).await
+    }
+
     async fn check_templates(&self, environment: &str) -> Result<()> {
         let names = self.shelf.variables(environment).await?;
         let (renderer, templates) = (self.renderer.clone(), self.shelf.names(Kind::Template).await?);

@@ -133,7 +133,7 @@ async fn render(args: Render, project: &str, app: &App) -> Result<(), Failure> {
 
 async fn resolve(args: Resolve, project: &str, app: &App) -> Result<(), Failure> {
     let found = args.reader.resolve(app, project, &args.name, args.provenance, "resolve").await?;
-    app.out.data(&found.text, |value| resolved::table(value))?;
+    app.out.data(&found.text, resolved::table)?;
     for left in found.value.get("unresolved").and_then(serde_json::Value::as_array).into_iter().flatten() {
         let part =
             |key: &str| left.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
