@@ -57,6 +57,11 @@ impl<'a> Calls<'a> {
         found
     }
 
+    /// All calls that lead nowhere.
+    pub(super) fn unknown_functions(&self) -> Vec<Diagnostic> {
+        self.rules.keys().flat_map(|rule| self.unknown(rule)).collect()
+    }
+
     /// The calls of a rule that lead nowhere.
     fn unknown(&self, rule: &[String]) -> impl Iterator<Item = Diagnostic> {
         let mentions = self.rules.get(rule).map(|rule| rule.mentions.as_slice()).unwrap_or_default();

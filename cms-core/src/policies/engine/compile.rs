@@ -5,9 +5,10 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use regorus::{CompiledPolicy, Engine, PolicyLengthConfig};
 
+use super::calls::Calls;
 use super::compilation::{Compilation, Source};
 use super::definitions::unlisted;
-use super::diagnostic::{Diagnostic, code};
+use super::diagnostic::{Diagnostic, UNORDERED, code};
 use super::frontend::{self, Reader};
 use super::limits::Limits;
 use super::metadata::Annotations;
@@ -127,13 +128,23 @@ fn prepare(
     limits: &Limits,
 ) -> Result<CompiledPolicy, Vec<Diagnostic>> {
     let mut engine = engine(sources.iter().map(|source| source.module), places, limits)?;
-    let fault = |text: &str| vec![places.settle(Diagnostic::from_compiler(text, "", code::COMPILE))];
+    let fault = |text: &str| {
+        let fault = places.settle(Diagnostic::from_compiler(text, "", code::COMPILE));
+        if fault.message == UNORDERED { unordered(sources, fault) } else { vec![fault] }
+    };
     let policy =
         engine.compile_with_entrypoint(&INTERNAL_RULE.into()).map_err(|error| fault(&error.to_string()))?;
     match unlisted(&policy, sources) {
         Some(missed) => Err(vec![missed]),
         None => Ok(policy),
     }
+}
+
+/// Often it is a function that nobody knows.
+fn unordered(sources: &[&Source<'_>], fault: Diagnostic) -> Vec<Diagnostic> {
+    let outlines = sources.iter().map(|source| (source.module.name.as_str(), &source.outline));
+    let unknown = Calls::of(outlines).unknown_functions();
+    if unknown.is_empty() { vec![fault] } else { unknown }
 }
 
 /// Does all work that would else fall to the first evaluation.

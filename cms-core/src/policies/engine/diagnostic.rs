@@ -99,6 +99,10 @@ impl Diagnostic {
     pub(super) fn from_compiler(text: &str, fallback_file: &str, fallback_code: &'static str) -> Self {
         let (file, place) = location(text).unwrap_or((fallback_file, (1, 1)));
         let message = message(text);
+        // The compiler says no more about statements that it cannot bring into an order.
+        if message.ends_with("compilation error:") {
+            return Self::new(file, place, code::UNSAFE_VAR, UNORDERED);
+        }
         Self::new(file, place, classify(&message, fallback_code), message)
     }
 }
@@ -132,6 +136,10 @@ fn message(text: &str) -> String {
     }
 }
 
+/// What is wrong with statements that the compiler cannot bring into an order.
+pub(super) const UNORDERED: &str =
+    "a variable has no value where it is needed; write the statement that gives it one before";
+
 fn classify(message: &str, fallback: &'static str) -> &'static str {
     const KINDS: &[(&str, &str)] = &[
         ("is unsafe", code::UNSAFE_VAR),
@@ -145,9 +153,5 @@ fn classify(message: &str, fallback: &'static str) -> &'static str {
         ("exceeds", code::LIMIT),
         ("register overflow", code::LIMIT),
     ];
-    // The compiler says no more about statements that it cannot bring into an order.
-    if message.ends_with("compilation error:") {
-        return code::UNSAFE_VAR;
-    }
     KINDS.iter().find(|(part, _)| message.contains(part)).map_or(fallback, |(_, code)| code)
 }

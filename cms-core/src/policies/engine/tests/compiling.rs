@@ -223,3 +223,14 @@ fn definitions_that_share_a_line_are_refused() {
     let found = compile(&[("p", text)]).unwrap_err();
     assert_eq!(found[0].code, code::PARSE, "{found:?}");
 }
+
+#[test]
+fn what_has_no_value_yet_is_told_in_words() {
+    let faults = |text: &str| Program::compile(&[Module::new("p", text)], &Options::default()).unwrap_err();
+    let unknown = faults("package p\na := 1\nb := foo.bar(a)");
+    assert_eq!((unknown[0].line, unknown[0].code), (3, "rego_type_error"));
+    assert_eq!(unknown[0].message, "unknown function: `foo.bar`");
+    let late = faults("package p\nallow if {\n  not f(a)\n  a = input.list[_]\n}\nf(1) := true");
+    assert_eq!((late[0].line, late[0].code), (3, "rego_unsafe_var_error"));
+    assert!(late[0].message.contains("no value"), "{late:?}");
+}
