@@ -9,6 +9,7 @@ use cms_core::ids::{EnvironmentId, ProjectId};
 use cms_core::store::{MemoryStore, Store};
 use cms_core::{Cms, RequestContext};
 use cms_server::Options;
+use cms_server::notify::HttpNotifier;
 use cms_server::server::{OpaPlace, Server};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -40,7 +41,9 @@ pub fn served_with(options: Options, test: impl AsyncFnOnce(&Served)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        let (cms, root) = Cms::builder(store.clone(), Arc::new(DevSeal)).initialize().await.unwrap();
+        let notifier = HttpNotifier::new(vec!["127.0.0.1/32".parse().unwrap()]).unwrap();
+        let builder = Cms::builder(store.clone(), Arc::new(DevSeal)).notifier(Arc::new(notifier));
+        let (cms, root) = builder.initialize().await.unwrap();
         let server =
             Server::bind(cms.clone(), "127.0.0.1:0".parse().unwrap(), None, 20_000, options).await.unwrap();
         let server = server.with_opa(opa_place(), 20_000).await.unwrap();

@@ -31,6 +31,7 @@ use crate::requests::Requests;
 use crate::secrets::{Secrets, SecretsReport};
 use crate::store::{Capabilities, Store};
 use crate::verify::{VerifyReport, projects, verify_look_ups, verify_project};
+use crate::webhooks::Webhooks;
 
 /// A running CMS. Cloning shares it; two of them in one process never meet.
 #[derive(Debug, Clone)]
@@ -45,6 +46,7 @@ struct Inner {
     documents: Documents,
     releases: Releases,
     requests: Requests,
+    webhooks: Webhooks,
     decisions: Decisions,
     events: Events,
     configs: Configs,
@@ -107,6 +109,11 @@ impl Cms {
     /// Change requests.
     pub fn requests(&self) -> &Requests {
         &self.0.requests
+    }
+
+    /// Webhooks.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.0.webhooks
     }
 
     /// Decisions.

@@ -33,6 +33,7 @@ pub mod store;
 pub mod testing;
 pub mod turns;
 pub mod verify;
+pub mod webhooks;
 
 pub use cms::{Cms, CmsBuilder, Health};
 pub use context::RequestContext;

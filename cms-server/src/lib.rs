@@ -6,6 +6,7 @@ pub mod guard;
 pub mod hardening;
 pub mod http;
 pub mod listen;
+pub mod notify;
 pub mod server;
 pub mod settings;
 pub mod shutdown;

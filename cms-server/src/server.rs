@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::{Options, opa_alone, standalone};
 use crate::listen::Listener;
+use crate::notify::HttpNotifier;
 use crate::settings::{AccessDurability, AuditFileSettings, Checked};
 use crate::shutdown::{on_hangup, on_signal};
 use crate::tls::{Tls, TlsError};
@@ -93,7 +94,10 @@ impl Server {
         let seal: Arc<dyn Seal> = Arc::new(KeySeal::new(checked.seal.clone()));
         let audit = audit_settings(&checked.audit).await.map_err(StartError::Cms)?;
         let builder = existing(&checked.store, seal).await?;
-        let cms = builder.audit(audit).trial(trial).build().await.map_err(StartError::Cms)?;
+        let notifier =
+            HttpNotifier::new(checked.webhooks).map_err(|error| StartError::Cms(Error::internal(error)))?;
+        let builder = builder.audit(audit).trial(trial).notifier(Arc::new(notifier));
+        let cms = builder.build().await.map_err(StartError::Cms)?;
         let server = Self::bind(cms, checked.listen, tls, checked.connections, checked.options).await?;
         match checked.opa {
             Some(place) => server.with_opa(place, checked.connections).await,

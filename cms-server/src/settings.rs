@@ -50,6 +50,16 @@ pub struct Settings {
     pub surfaces: SurfaceSettings,
     /// A listener of its own for OPA's API.
     pub opa: OpaSettings,
+    /// Messages to webhooks.
+    pub webhooks: WebhookSettings,
+}
+
+/// Messages to webhooks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebhookSettings {
+    /// Networks that are sent to although they are not public, also without TLS.
+    pub allow: Vec<String>,
 }
 
 /// Where the seal key is: exactly one of these.
@@ -217,6 +227,8 @@ pub struct Checked {
     pub options: Options,
     /// A listener of its own for OPA's API.
     pub opa: Option<OpaPlace>,
+    /// Networks that webhooks may be in beside the public ones.
+    pub webhooks: Vec<IpNet>,
 }
 
 /// Where a server listens when nothing is said.
@@ -269,6 +281,7 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("surfaces", "docs", Form::Truth),
     ("opa", "listen", Form::Text),
     ("opa", "environment", Form::Text),
+    ("webhooks", "allow", Form::List),
 ];
 
 /// A rate as it is written, or the one that there is.
@@ -328,6 +341,7 @@ impl Settings {
             connections: self.limits.connections.map_or(DEFAULT_CONNECTIONS, NonZeroUsize::get),
             options: self.options()?,
             opa: self.opa.place(self.surfaces.opa)?,
+            webhooks: networks("webhooks.allow", &self.webhooks.allow)?,
             audit: self.audit,
         })
     }
@@ -346,7 +360,7 @@ impl Settings {
         options.waiting = limits.waiting.map_or(options.waiting, NonZeroU32::get);
         options.caller_per_minute = limits.caller_per_minute;
         options.stranger_per_minute = limits.stranger_per_minute.unwrap_or(options.stranger_per_minute);
-        options.trusted_proxies = self.proxy.networks()?;
+        options.trusted_proxies = networks("proxy.trusted", &self.proxy.trusted)?;
         options.local_operator = self.proxy.local_operator.unwrap_or(true);
         options.public_metrics = self.metrics.public;
         options.metrics_token = self.metrics.token()?;
@@ -421,17 +435,6 @@ impl OpaSettings {
     }
 }
 
-impl ProxySettings {
-    fn networks(&self) -> Result<Vec<IpNet>, SettingsError> {
-        let network = |text: &String| {
-            let address = || text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address));
-            let parsed: Option<IpNet> = text.parse().ok().or_else(address);
-            parsed.ok_or_else(|| wrong("proxy.trusted", text, "a list of networks such as `10.0.0.0/8`"))
-        };
-        self.trusted.iter().map(network).collect()
-    }
-}
-
 impl MetricsSettings {
     fn token(&self) -> Result<Option<Sensitive<String>>, SettingsError> {
         let Some(path) = &self.token_file else { return Ok(None) };
@@ -449,6 +452,16 @@ impl MetricsSettings {
         }
         Ok(Some(Sensitive::new(token.to_owned())))
     }
+}
+
+/// The networks of a list.
+fn networks(key: &str, list: &[String]) -> Result<Vec<IpNet>, SettingsError> {
+    let network = |text: &String| {
+        let address = || text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address));
+        let parsed: Option<IpNet> = text.parse().ok().or_else(address);
+        parsed.ok_or_else(|| wrong(key, text, "a list of networks such as `10.0.0.0/8`"))
+    };
+    list.iter().map(network).collect()
 }
 
 impl Form {

@@ -231,6 +231,31 @@ const SAMPLES: &[Sample] = &[
         "projects/{p}/requests/00000000-0000-7000-8000-000000000000/apply",
         "",
     ),
+    sample(
+        "POST",
+        "/api/v1/projects/{project}/webhooks",
+        "projects/{p}/webhooks",
+        r#"{"url":"https://hooks.example.org/"}"#,
+    ),
+    sample("GET", "/api/v1/projects/{project}/webhooks", "projects/{p}/webhooks", ""),
+    sample(
+        "DELETE",
+        "/api/v1/projects/{project}/webhooks/{id}",
+        "projects/{p}/webhooks/00000000-0000-7000-8000-000000000000",
+        "",
+    ),
+    sample(
+        "GET",
+        "/api/v1/projects/{project}/webhooks/{id}/deliveries",
+        "projects/{p}/webhooks/00000000-0000-7000-8000-000000000000/deliveries",
+        "",
+    ),
+    sample(
+        "POST",
+        "/api/v1/projects/{project}/webhooks/{id}/deliveries/{event}/resend",
+        "projects/{p}/webhooks/00000000-0000-7000-8000-000000000000/deliveries/evt_00000000-0000-7000-8000-000000000000/resend",
+        "",
+    ),
     sample("GET", "/api/v1/projects/{project}/bundle-keys", "projects/{p}/bundle-keys", ""),
     sample("POST", "/api/v1/projects/{project}/bundle-keys/rotate", "projects/{p}/bundle-keys/rotate", ""),
     sample("GET", "/api/v1/projects/{project}/events", "projects/{p}/events", ""),
@@ -749,7 +774,16 @@ fn every_change_and_every_reveal_leaves_its_record() {
         ] {
             changes.make(&root, method, &template, &path, body).await;
         }
+        let hooks = "/api/v1/projects/{project}/webhooks";
+        let body = json!({"url": "http://127.0.0.1:1/"});
+        let hook = changes.make(&root, "POST", hooks, "projects/acme/webhooks", body).await;
         decide_requests(it, &mut changes).await;
+        let path = format!("projects/acme/webhooks/{}", hook["id"].as_str().unwrap());
+        let event = root.all(&format!("{path}/deliveries")).await[0]["id"].clone();
+        let resend = format!("{path}/deliveries/{}/resend", event.as_str().unwrap());
+        let template = format!("{hooks}/{{id}}/deliveries/{{event}}/resend");
+        changes.make(&root, "POST", &template, &resend, Value::Null).await;
+        changes.make(&root, "DELETE", &format!("{hooks}/{{id}}"), &path, Value::Null).await;
         changes.make(&root, "PUT", "/config/{name}", "/config/new?project=acme", json!({"a": 1})).await;
         root.put("projects/acme/environments/later", json!({"auto_release": false})).await.is(201);
         let promote = format!("{environment}/promote");

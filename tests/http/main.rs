@@ -29,3 +29,4 @@ mod secrets;
 mod system;
 mod users;
 mod verify;
+mod webhooks;

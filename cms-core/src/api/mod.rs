@@ -20,5 +20,6 @@ pub mod releases;
 pub mod requests;
 pub mod secrets;
 pub mod users;
+pub mod webhooks;
 
 pub use page::{Page, PageQuery};

@@ -105,6 +105,10 @@ actions! {
     RequestApply => "request:apply",
     /// Go over the heads of the approvers: apply without approvals, and ask for fewer of them.
     RequestEmergency => "request:emergency",
+    /// List webhooks and what was sent to them.
+    WebhookRead => "webhook:read",
+    /// Add and remove webhooks, and send to them again.
+    WebhookWrite => "webhook:write",
     /// Read the audit trail.
     AuditRead => "audit:read",
     /// Verify and export the audit trail.

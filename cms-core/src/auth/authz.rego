@@ -112,6 +112,8 @@ everywhere := {
 		"secret:write": true,
 		"system:read": true,
 		"user:read": true,
+		"webhook:read": true,
+		"webhook:write": true,
 	},
 	"auditor": {
 		"audit:read": true,
@@ -167,6 +169,8 @@ within := {
 		"secret:read": true,
 		"secret:reveal": true,
 		"secret:write": true,
+		"webhook:read": true,
+		"webhook:write": true,
 	},
 	"project-user": {
 		"bundle:read": true,
@@ -276,7 +280,7 @@ drafted(scope) if drafts[scope.name][input.target.kind]
 
 drafts := {
 	"policy:write": {"policy": true, "data": true},
-	"config:write": {"config": true, "schema": true, "template": true},
+	"config:write": {"config": true, "schema": true, "template": true, "variable": true},
 }
 
 # The policies of CMS itself are the cms-admin's: who may change them may do everything.

@@ -49,6 +49,8 @@ actions := {
 	"system:write",
 	"user:read",
 	"user:write",
+	"webhook:read",
+	"webhook:write",
 }
 
 own := {"self:read", "self:write"}

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::Role;
 use crate::error::{Error, Result};
 use crate::ids::{ProjectId, UserId};
-use crate::store::{Db, Entry, Range};
+use crate::store::{Condition, Db, Entry, Range};
 
 /// The part of a member's record that authorization needs.
 #[derive(Debug, Deserialize)]
@@ -31,6 +31,14 @@ pub(super) async fn role(db: &Db, user: &UserId, project: &ProjectId) -> Result<
     let cached = db.cached(&key(user, project.as_str())).await?;
     let grant: Option<Arc<Grant>> = cached.parsed(parse)?;
     Ok(grant.map(|grant| grant.role))
+}
+
+/// The role of a user within a project as it is now, and the condition that it is still so.
+pub(super) async fn fresh(db: &Db, user: &UserId, project: &ProjectId) -> Result<(Option<Role>, Condition)> {
+    let key = key(user, project.as_str());
+    let entry = db.fresh(&key).await?;
+    let role = entry.as_ref().map(parse).transpose()?.map(|grant| grant.role);
+    Ok((role, Condition::as_read(&key, entry.as_ref())))
 }
 
 /// All roles of a user within projects.

@@ -5,12 +5,13 @@
 use std::sync::Arc;
 
 use super::keys::{KeyRecord, record_key};
-use super::sealed::Sealed;
+use super::sealed::{Fresh, Sealed};
 use super::users::{LiveUser, UserRecord, user_key};
 use super::{Principal, PrincipalKind, Role, grants};
 use crate::error::Result;
 use crate::ids::{ProjectId, UserId};
 use crate::kit::Kit;
+use crate::store::Condition;
 
 /// A person.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub(crate) struct Person {
     pub(crate) uid: Option<String>,
     /// The roles that count in the project.
     pub(crate) roles: Vec<Role>,
+    /// That all of this is still so.
+    pub(crate) conditions: Vec<Condition>,
 }
 
 /// The person that an actor of the trail (`user:eve`, `root`) is now; `None` for who is gone or
@@ -28,17 +31,25 @@ pub(crate) struct Person {
 pub(crate) async fn person(kit: &Kit, project: &ProjectId, actor: &str) -> Result<Option<Person>> {
     if actor == "root" {
         let principal = Principal::root();
-        return Ok(Some(Person { principal, uid: None, roles: vec![Role::CmsAdmin] }));
+        return Ok(Some(Person {
+            principal,
+            uid: None,
+            roles: vec![Role::CmsAdmin],
+            conditions: Vec::new(),
+        }));
     }
     let Some(Ok(user)) = actor.strip_prefix("user:").map(UserId::parse) else { return Ok(None) };
     let found = Sealed::of(kit).fresh::<UserRecord>(&ProjectId::platform(), &user_key(&user)).await?;
-    let Some(live) = found.map(|found| LiveUser::new(&found.record)).transpose()? else { return Ok(None) };
+    let Some(Fresh { entry, record }) = found else { return Ok(None) };
+    let live = LiveUser::new(&record)?;
     if live.disabled {
         return Ok(None);
     }
-    let roles = live.role.into_iter().chain(grants::role(&kit.db, &live.user, project).await?).collect();
+    let (role, grant) = grants::fresh(&kit.db, &live.user, project).await?;
+    let roles = live.role.into_iter().chain(role).collect();
     let principal = Arc::new(live.principal(Arc::from("none")));
-    Ok(Some(Person { principal, uid: Some(live.uid), roles }))
+    let conditions = vec![Condition::as_read(&entry.key, Some(&entry)), grant];
+    Ok(Some(Person { principal, uid: Some(live.uid), roles, conditions }))
 }
 
 /// Everybody who has a hand in what a caller does: the caller, and who made the API key in its hands.

@@ -21,6 +21,7 @@ use crate::releases::read_release;
 use crate::releases::record::EnvironmentRecord;
 use crate::requests::{Requests, apply_due};
 use crate::verify::projects;
+use crate::webhooks::{Webhooks, deliver_due};
 
 /// The environment of the project `platform` whose release may replace the authorization policy.
 const PLATFORM_ENVIRONMENT: &str = "default";
@@ -68,11 +69,12 @@ pub(super) async fn start(cms: &Cms, artifacts: Artifacts) -> Result<()> {
             () = stop.cancelled() => {}
         }
     });
-    let (kit, requests, stop) = (inner.kit.clone(), inner.requests.clone(), inner.stop.clone());
+    let (kit, requests, webhooks) = (inner.kit.clone(), inner.requests.clone(), inner.webhooks.clone());
+    let stop = inner.stop.clone();
     inner.tasks.spawn(async move {
         let mut lead = Lead::new(kit.db.clone(), "follow-up");
         tokio::select! {
-            () = follow_up(&kit, &requests, &mut lead) => {}
+            () = follow_up(&kit, &requests, &webhooks, &mut lead) => {}
             () = stop.cancelled() => {}
         }
         lead.leave().await;
@@ -81,14 +83,18 @@ pub(super) async fn start(cms: &Cms, artifacts: Artifacts) -> Result<()> {
 }
 
 /// Does what one process alone need do after changes, for as long as this one is it.
-async fn follow_up(kit: &Kit, requests: &Requests, lead: &mut Lead) {
+async fn follow_up(kit: &Kit, requests: &Requests, webhooks: &Webhooks, lead: &mut Lead) {
     loop {
         tokio::time::sleep(FOLLOWING_UP).await;
         if kit.barrier.is_sealed() {
             continue;
         }
         let done = match lead.is_ours().await {
-            Ok(true) => apply_due(kit, requests).await,
+            Ok(true) => {
+                let (applied, delivered) =
+                    tokio::join!(apply_due(kit, requests), deliver_due(kit, &**webhooks.notifier()));
+                applied.and(delivered)
+            }
             Ok(false) => Ok(()),
             Err(error) => Err(error.into()),
         };

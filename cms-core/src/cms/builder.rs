@@ -31,6 +31,7 @@ use crate::secrets::Secrets;
 use crate::secrets::engine::builtin;
 use crate::sensitive::Sensitive;
 use crate::store::{Db, Outcome, Store};
+use crate::webhooks::{Notifier, Silent, Webhooks};
 
 /// The label of the subkey that the audit trail is chained with.
 pub(super) const AUDIT_KEY: &str = "audit";
@@ -45,6 +46,7 @@ pub struct CmsBuilder {
     issuer: String,
     root: Option<Sensitive<String>>,
     trial: Arc<dyn Trial>,
+    notifier: Arc<dyn Notifier>,
 }
 
 impl CmsBuilder {
@@ -57,6 +59,7 @@ impl CmsBuilder {
             issuer: String::from("cms"),
             root: None,
             trial: Arc::new(InProcess),
+            notifier: Arc::new(Silent),
         }
     }
 
@@ -92,6 +95,13 @@ impl CmsBuilder {
     #[must_use]
     pub fn trial(mut self, trial: Arc<dyn Trial>) -> Self {
         self.trial = trial;
+        self
+    }
+
+    /// Sets through what messages to webhooks leave: by default nothing leaves.
+    #[must_use]
+    pub fn notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
+        self.notifier = notifier;
         self
     }
 
@@ -146,7 +156,12 @@ impl CmsBuilder {
         let audit = Audit::open_sealed(db.clone(), self.clock.clone(), self.audit);
         let authorizer = Authorizer::new(db.clone(), audit.clone())?;
         let kit = Kit { db, clock: self.clock, barrier, audit, authorizer, lane: Lane::new()? };
-        Ok(Parts { auth: Auth::new(kit.clone(), &self.issuer), kit, trial: self.trial })
+        Ok(Parts {
+            auth: Auth::new(kit.clone(), &self.issuer),
+            kit,
+            trial: self.trial,
+            notifier: self.notifier,
+        })
     }
 }
 
@@ -154,11 +169,12 @@ struct Parts {
     kit: Kit,
     auth: Auth,
     trial: Arc<dyn Trial>,
+    notifier: Arc<dyn Notifier>,
 }
 
 impl Parts {
     async fn start(self) -> Result<Cms> {
-        let Self { kit, auth, trial } = self;
+        let Self { kit, auth, trial, notifier } = self;
         let artifacts = Artifacts::new();
         let parsed = Parsed::default();
         let gate = Gate::new(artifacts.clone(), trial, parsed.clone());
@@ -171,6 +187,7 @@ impl Parts {
             members: Members::new(kit.clone()),
             documents: Documents::new(kit.clone(), writer.clone()),
             releases: Releases::new(kit.clone(), gate),
+            webhooks: Webhooks::new(kit.clone(), notifier),
             requests: Requests::new(kit.clone(), writer),
             decisions: Decisions::new(kit.clone(), artifacts.clone(), tasks.clone(), stop.clone()),
             events: Events::new(kit.clone()),

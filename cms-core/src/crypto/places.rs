@@ -26,8 +26,13 @@ pub(crate) struct Place {
 }
 
 /// Within each project, sealed with its own data key.
-const OWN: [(&str, Bound); 4] =
-    [("sec/", Bound::Zero), ("secv/", Bound::Key), ("sign/", Bound::Writes), ("declog/", Bound::Zero)];
+const OWN: [(&str, Bound); 5] = [
+    ("sec/", Bound::Zero),
+    ("secv/", Bound::Key),
+    ("sign/", Bound::Writes),
+    ("declog/", Bound::Zero),
+    ("hook/", Bound::Writes),
+];
 /// Outside of projects, sealed with the data key of `platform`.
 const SHARED: [&str; 6] =
     ["auth/user/", "auth/session/", "auth/refresh/", "auth/signing/", "sys/root", FIRST_ANSWERS];

@@ -351,6 +351,11 @@ fn head_prefix(kind: Kind) -> String {
     format!("doc/{}/", kind.as_str())
 }
 
+/// The hash under which a text is stored: SHA-256, in hexadecimal.
+pub fn text_hash(text: &str) -> String {
+    set::hash(text.as_bytes())
+}
+
 /// The relative key of a document's newest version.
 pub(crate) fn head_key(kind: Kind, name: &Name) -> String {
     ["doc/", kind.as_str(), "/", name.as_str()].concat()

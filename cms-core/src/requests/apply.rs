@@ -16,6 +16,7 @@ use crate::ids::ProjectId;
 use crate::releases::activate::{Cause, read_environment};
 use crate::releases::read_release;
 use crate::store::{Outcome, Scope, Transaction};
+use crate::webhooks::Audience;
 
 impl Requests {
     /// Applies a request that has its approvals; in an emergency, one that has not.
@@ -44,13 +45,16 @@ impl Requests {
             let Read { entry, mut record } = self.read(&scope, id).await?;
             self.authorize_writes(ctx, action, &scope, &record).await?;
             let standing = self.check_open(&scope, &record).await?;
+            let mut still = Transaction::new();
             if !apply.emergency {
                 self.check_due(&record, &standing)?;
+                still.conditions = standing.conditions;
             }
             let end = self.end(ctx, RequestState::Applied, reason.clone());
             let batch = batch(&scope, &record).await?;
             let (promoted, environment) = (record.draft.release.clone(), record.draft.environment.clone());
             let mut shown = self.show(ctx, &scope, &record, entry.version + 1, &Texts::new()).await?;
+            let audience = Audience::of(&self.kit, &scope).await?;
             let closing = |release: Option<&str>| {
                 let release = release.map(str::to_owned);
                 let end = EndRecord { emergency: apply.emergency, release, ..end };
@@ -59,7 +63,8 @@ impl Requests {
                 ctx.offer(&shown)?;
                 record.end = Some(end);
                 let audited = NewRecord::of(&proof).reason(reason.clone());
-                Ok((audited, self.write(Some(&entry), &entry.key, &record)?))
+                let place = (&*entry.key, Some(&entry));
+                Ok((audited, still.and(self.write(&audience, "request.applied", place, &record)?)))
             };
             let is_done = match promoted {
                 Some(release) => {

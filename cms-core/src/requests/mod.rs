@@ -30,6 +30,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ProjectId;
 use crate::kit::Kit;
 use crate::store::{Condition, Entry, Outcome, Scope, Transaction};
+use crate::webhooks::Audience;
 use draft::{Texts, diff};
 use record::{ApprovalRecord, EndRecord, REQUESTS, RequestRecord};
 use standing::{Standing, is_asked, standing, targets};
@@ -309,16 +310,29 @@ impl Requests {
     ) -> Result<Option<ChangeRequest>> {
         let shown = self.show(ctx, scope, record, entry.version + 1, &Texts::new()).await?;
         ctx.offer(&shown)?;
-        let change = self.write(Some(entry), &entry.key, record)?;
+        let kind = match record.end.as_ref().map(|end| end.state) {
+            Some(RequestState::Rejected) => "request.rejected",
+            Some(_) => "request.withdrawn",
+            None => "request.approved",
+        };
+        let audience = Audience::of(&self.kit, scope).await?;
+        let change = self.write(&audience, kind, (&entry.key, Some(entry)), record)?;
         match self.kit.commit(ctx, audited, change).await? {
             Outcome::Committed { .. } => Ok(Some(shown)),
             Outcome::Conflict { .. } => Ok(None),
         }
     }
 
-    /// The part of a transaction that writes a request over what was read.
-    fn write(&self, read: Option<&Entry>, key: &str, record: &RequestRecord) -> Result<Transaction> {
-        Ok(Transaction::new().when(Condition::as_read(key, read)).put(key, encode(record)?))
+    /// The part of a transaction that writes a request over what was read, and has others told of it.
+    fn write(
+        &self,
+        audience: &Audience,
+        kind: &str,
+        (key, read): (&str, Option<&Entry>),
+        record: &RequestRecord,
+    ) -> Result<Transaction> {
+        let write = Transaction::new().when(Condition::as_read(key, read)).put(key, encode(record)?);
+        Ok(write.and(audience.tell(kind, &record.event())?))
     }
 
     fn end(&self, ctx: &RequestContext, state: RequestState, reason: Option<String>) -> EndRecord {

@@ -20,6 +20,7 @@ use crate::ids::{EnvironmentId, ProjectId};
 use crate::releases::activate::read_environment;
 use crate::releases::guard::MAX_OPEN_SECONDS;
 use crate::store::{Outcome, Scope, Transaction};
+use crate::webhooks::Audience;
 
 /// The longest title, in characters.
 const MAX_TITLE_CHARS: usize = 200;
@@ -94,7 +95,9 @@ impl Requests {
         let shown = self.show(ctx, scope, record, 1, fresh).await?;
         ctx.offer(&shown)?;
         let key = scope.key(&format!("{REQUESTS}{}", record.id));
-        let change = self.write(None, &key, record)?.and(due(scope, record)).and(parts);
+        let audience = Audience::of(&self.kit, scope).await?;
+        let change =
+            self.write(&audience, "request.opened", (&key, None), record)?.and(due(scope, record)).and(parts);
         let target = Target::new(scope.project(), "request").named(&record.id);
         let audited =
             NewRecord::new(Action::RequestCreate.as_str(), target.to_string(), scope.project().clone());
@@ -154,7 +157,10 @@ impl Requests {
                 .authors
                 .extend(hands.into_iter().filter(|hand| !record.authors.contains(hand)).collect::<Vec<_>>());
             let audited = NewRecord::new("request:edit", proof.target().to_string(), project.clone());
-            let mut change = self.write(Some(&entry), &entry.key, &record)?.and(due(&scope, &record));
+            let audience = Audience::of(&self.kit, &scope).await?;
+            let place = (&*entry.key, Some(&entry));
+            let mut change =
+                self.write(&audience, "request.edited", place, &record)?.and(due(&scope, &record));
             if let Some(sent) = &sent {
                 change = change.and(sent.store(&scope));
             }

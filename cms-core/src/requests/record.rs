@@ -121,7 +121,7 @@ impl RequestRecord {
         let state = self.end.as_ref().map_or(RequestState::Open, |end| end.state);
         let release = self.end.as_ref().and_then(|end| end.release.clone());
         serde_json::json!({
-            "id": self.id, "state": state, "hash": self.hash, "approvals": self.approvals.len(),
+            "id": self.id, "title": self.title, "author": self.author, "state": state, "hash": self.hash, "approvals": self.approvals.len(),
             "environment": self.draft.environment, "release": release,
         })
     }

@@ -10,7 +10,7 @@ use crate::documents::{head_key, record as documents};
 use crate::error::Result;
 use crate::ids::{EnvironmentId, Name};
 use crate::kit::Kit;
-use crate::store::Scope;
+use crate::store::{Condition, Scope};
 
 /// Where a request stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,24 +18,26 @@ pub(super) struct Standing {
     pub(super) state: RequestState,
     pub(super) reason: Option<String>,
     pub(super) needs: Vec<NeededApprovals>,
+    /// That those who have approved may still do so.
+    pub(super) conditions: Vec<Condition>,
 }
 
 /// Finds out where a request stands.
 pub(super) async fn standing(kit: &Kit, scope: &Scope, record: &RequestRecord) -> Result<Standing> {
-    let needs = needs(kit, scope, record).await?;
+    let (needs, conditions) = needs(kit, scope, record).await?;
     if let Some(end) = &record.end {
-        return Ok(Standing { state: end.state, reason: end.reason.clone(), needs });
+        return Ok(Standing { state: end.state, reason: end.reason.clone(), needs, conditions });
     }
     if kit.now() >= record.expires_at {
         let reason = Some(format!("it was open until {}", record.expires_at));
-        return Ok(Standing { state: RequestState::Expired, reason, needs });
+        return Ok(Standing { state: RequestState::Expired, reason, needs, conditions });
     }
     if let Some(reason) = staleness(scope, record).await? {
-        return Ok(Standing { state: RequestState::Stale, reason: Some(reason), needs });
+        return Ok(Standing { state: RequestState::Stale, reason: Some(reason), needs, conditions });
     }
     let is_approved = needs.iter().all(|need| need.given >= need.quorum);
     let state = if is_approved { RequestState::Approved } else { RequestState::Open };
-    Ok(Standing { state, reason: None, needs })
+    Ok(Standing { state, reason: None, needs, conditions })
 }
 
 /// What has changed since the request was made, if anything has.
@@ -58,7 +60,11 @@ async fn staleness(scope: &Scope, record: &RequestRecord) -> Result<Option<Strin
 }
 
 /// What the request needs, and how much of that it has.
-async fn needs(kit: &Kit, scope: &Scope, record: &RequestRecord) -> Result<Vec<NeededApprovals>> {
+async fn needs(
+    kit: &Kit,
+    scope: &Scope,
+    record: &RequestRecord,
+) -> Result<(Vec<NeededApprovals>, Vec<Condition>)> {
     let mut people = Vec::new();
     for approval in &record.approvals {
         people.extend(approver(kit, scope, record, approval).await?);
@@ -70,12 +76,14 @@ async fn needs(kit: &Kit, scope: &Scope, record: &RequestRecord) -> Result<Vec<N
         given: u32::try_from(people.iter().filter(|person| fits(person, approvers)).count())
             .unwrap_or(u32::MAX),
     };
+    let conditions = people.iter().flat_map(|person| person.conditions.clone()).collect();
     let rules = &record.bound.rules;
     if rules.is_empty() {
         // Who wants nobody else to look writes directly.
-        return Ok(vec![need(None, 1, &[])]);
+        return Ok((vec![need(None, 1, &[])], conditions));
     }
-    Ok(rules.iter().map(|rule| need(Some(&rule.environment), rule.quorum, &rule.approvers)).collect())
+    let needs = rules.iter().map(|rule| need(Some(&rule.environment), rule.quorum, &rule.approvers));
+    Ok((needs.collect(), conditions))
 }
 
 /// Who gave an approval, if the same person may still give it.

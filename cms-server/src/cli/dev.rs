@@ -2,7 +2,7 @@
 //! `cms dev`: a server to try things out, on this machine only, with something in it. Its seal guards
 //! nothing and its store goes when it ends, unless a directory to keep is named.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use clap::Args;
 use cms_core::Cms;
 use cms_core::crypto::DevSeal;
 use cms_core::sensitive::Sensitive;
+use ipnet::IpNet;
 use serde_json::json;
 use tempfile::TempDir;
 use tracing_subscriber::EnvFilter;
@@ -20,6 +21,7 @@ use super::output::Format;
 use super::sample;
 use super::serve::{OpaArgs, failed, trial, wrong};
 use crate::http::Options;
+use crate::notify::HttpNotifier;
 use crate::server::{Server, builder};
 use crate::settings::{DEFAULT_LISTEN, LogFormat, OpaSettings};
 use crate::{hardening, telemetry};
@@ -168,17 +170,25 @@ async fn open(
                 wrong("this directory was made with another root token").hint("leave `--root-token` out")
             );
         }
-        let builder = builder(&home.store(), seal).await.map_err(failed)?.trial(trial()?);
+        let builder = builder(&home.store(), seal).await.map_err(failed)?.trial(trial()?).notifier(near()?);
         let cms = builder.build().await.map_err(failed)?;
         return Ok((cms, root, false));
     }
-    let mut builder = builder(&home.store(), seal).await.map_err(failed)?.trial(trial()?);
+    let mut builder = builder(&home.store(), seal).await.map_err(failed)?.trial(trial()?).notifier(near()?);
     if let Some(wanted) = wanted {
         builder = builder.root_credential(wanted);
     }
     let (cms, root) = builder.initialize().await.map_err(failed)?;
     home.note_token(&root)?;
     Ok((cms, root, true))
+}
+
+/// Webhooks of a throw-away installation may be on the same machine.
+fn near() -> Result<Arc<HttpNotifier>, Failure> {
+    let this_machine: [IpNet; 2] =
+        [IpAddr::from(Ipv4Addr::LOCALHOST).into(), IpAddr::from(Ipv6Addr::LOCALHOST).into()];
+    let notifier = HttpNotifier::new(this_machine.to_vec());
+    notifier.map(Arc::new).map_err(|error| Failure::error(format!("cannot set up TLS: {error}")))
 }
 
 fn welcome(url: &str, root: &str, key: Option<&str>) -> String {

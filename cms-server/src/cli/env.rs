@@ -120,6 +120,9 @@ struct Set {
     /// How many approvals a change needs
     #[arg(long, value_name = "N")]
     approvals: Option<u32>,
+    /// Who approves: a user, or a role such as `project-admin` (may be repeated)
+    #[arg(long = "approver", value_name = "USER|ROLE", requires = "approvals")]
+    approvers: Vec<String>,
     /// Log one of so many decisions; 1: every one, 0: none
     #[arg(long, value_name = "N")]
     log_every: Option<u32>,
@@ -212,7 +215,13 @@ fn given_texts<const N: usize>(given: [(&str, Option<String>); N]) -> Value {
 fn settings(args: &Set) -> Value {
     let mut body = Map::new();
     body.extend(args.auto_release.map(|on| ("auto_release".to_owned(), json!(on))));
-    body.extend(args.approvals.map(|number| ("approvals".to_owned(), json!(number))));
+    body.extend(args.approvals.map(|quorum| {
+        let approvals = match args.approvers.as_slice() {
+            [] => json!(quorum),
+            approvers => json!({"quorum": quorum, "approvers": approvers}),
+        };
+        ("approvals".to_owned(), approvals)
+    }));
     if let Some(every) = args.log_every {
         let mut log = Map::from_iter([("every".to_owned(), json!(every))]);
         log.extend(args.log_days.map(|days| ("keep_days".to_owned(), json!(days))));

@@ -60,7 +60,11 @@ pub(crate) fn render(value: &Value, columns: &[Column]) -> String {
     table::rows(items, columns)
 }
 
-async fn everything(client: &Client, call: Call) -> Result<String, Failure> {
+/// Fetches all pages of a list as one.
+///
+/// # Errors
+/// The server's refusal, or an answer that is no list.
+pub(crate) async fn everything(client: &Client, call: Call) -> Result<String, Failure> {
     let mut items: Vec<Box<RawValue>> = Vec::new();
     let mut cursor: Option<String> = None;
     loop {

@@ -5,6 +5,7 @@
 //! Commands hold no rules: they send calls, or start the server, and show what comes back.
 
 mod app;
+mod apply;
 mod audit;
 mod bundle_key;
 mod candidates;
@@ -37,7 +38,9 @@ mod output;
 mod pinned;
 mod policy;
 mod project;
+mod promote;
 mod release;
+mod request;
 mod route;
 mod run;
 mod sample;
@@ -50,6 +53,7 @@ mod transport;
 mod user;
 mod variable;
 mod verify;
+mod webhook;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -93,6 +97,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Apply(apply::ApplyArgs),
     Audit(audit::AuditArgs),
     BundleKey(bundle_key::BundleKeyArgs),
     Completion(completion::CompletionArgs),
@@ -116,7 +121,9 @@ enum Command {
     #[command(name = worker::COMMAND, hide = true, after_help = "Example:\n  cms policy-worker < candidate.json")]
     PolicyWorker,
     Project(project::ProjectArgs),
+    Promote(promote::PromoteArgs),
     Release(release::ReleaseArgs),
+    Request(request::RequestArgs),
     Run(run::RunArgs),
     Schema(schema::SchemaArgs),
     Secret(secret::SecretArgs),
@@ -125,12 +132,14 @@ enum Command {
     User(user::UserArgs),
     Variable(variable::VariableArgs),
     Verify(verify::VerifyArgs),
+    Webhook(webhook::WebhookArgs),
     Whoami(login::WhoamiArgs),
 }
 
 impl Command {
     async fn run(self, app: &App) -> Result<(), Failure> {
         match self {
+            Self::Apply(args) => apply::run(args, app).await,
             Self::Audit(args) => audit::run(args, app).await,
             Self::BundleKey(args) => bundle_key::run(args, app).await,
             Self::Completion(args) => completion::run(&args, app),
@@ -153,7 +162,9 @@ impl Command {
             // Done before there is a runtime.
             Self::PolicyWorker => Ok(()),
             Self::Project(args) => project::run(args, app).await,
+            Self::Promote(args) => promote::run(args, app).await,
             Self::Release(args) => release::run(args, app).await,
+            Self::Request(args) => request::run(args, app).await,
             Self::Run(args) => run::run(args, app).await,
             Self::Schema(args) => schema::run(args, app).await,
             Self::Secret(args) => secret::run(args, app).await,
@@ -162,6 +173,7 @@ impl Command {
             Self::User(args) => user::run(args, app).await,
             Self::Variable(args) => variable::run(args, app).await,
             Self::Verify(args) => verify::run(args, app).await,
+            Self::Webhook(args) => webhook::run(args, app).await,
             Self::Whoami(args) => login::whoami(args, app).await,
         }
     }

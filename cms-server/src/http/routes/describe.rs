@@ -60,6 +60,7 @@ const PARAMETERS: &[(&str, &str, &str)] = &[
     ),
     ("name", "The name: 1 to 8 segments joined by `/`", "^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"),
     ("path", "The path: 1 to 8 segments joined by `/`", "^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"),
+    ("event", "The id of the event", "^evt_[0-9a-f-]{36}$"),
     ("id", "The id", "^[A-Za-z0-9_-]{1,128}$"),
 ];
 

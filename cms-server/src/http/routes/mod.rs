@@ -27,6 +27,7 @@ mod secrets;
 mod system;
 mod users;
 mod verify;
+mod webhooks;
 
 use utoipa::openapi::{OpenApi, Paths};
 use utoipa::{PartialSchema, ToSchema};
@@ -96,4 +97,5 @@ fn api(options: &Options) -> OpenApiRouter<AppState> {
         .merge(system::router())
         .merge(users::router())
         .merge(verify::router())
+        .merge(webhooks::router())
 }
