@@ -288,3 +288,31 @@ fn keys_keep_to_their_environment_and_prefix() {
         bound.put("projects/p/variables/prod", json!({})).await.problem(403, "denied");
     });
 }
+
+#[test]
+fn a_promotion_tells_what_services_will_read_and_checks_it() {
+    served(async |it| {
+        project(it).await;
+        let root = it.root();
+        for environment in ["prod", "staging"] {
+            let by_hand = json!({"auto_release": false});
+            root.put(&format!("projects/p/environments/{environment}"), by_hand).await.is(200);
+        }
+        root.put("projects/p/secrets/k", json!({"data": {"value": "sk-hidden-value"}})).await.is(201);
+        root.put("projects/p/configs/api", json!({"url": "{{ env }}.example.com", "k": "${{ secret:k }}"}))
+            .await
+            .is(201);
+        let path = "projects/p/environments/prod/promote";
+        let plan = root.post(path, json!({"from": "dev", "dry_run": true})).await.is(200);
+        assert_eq!(plan["configs"][0]["name"], "api", "{plan}");
+        let diff = plan["configs"][0]["diff"].as_str().unwrap();
+        assert!(
+            diff.contains("+  \"url\": \"prod.example.com\"") && diff.contains("${{ secret:k }}"),
+            "{diff}"
+        );
+        assert!(!plan.to_string().contains("sk-hidden"));
+        root.post(path, json!({"from": "dev"})).await.is(200);
+        let read = root.get("/config/api?project=p&environment=prod").await.is(200);
+        assert_eq!(read, json!({"url": "prod.example.com", "k": "sk-hidden-value"}));
+    });
+}

@@ -124,3 +124,12 @@ pub struct RenderedTemplate {
     /// The output.
     pub output: String,
 }
+
+/// How a config changes with a release, as services read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConfigChange {
+    /// The name.
+    pub name: String,
+    /// The difference in unified form; references to secrets stay as they are written.
+    pub diff: String,
+}

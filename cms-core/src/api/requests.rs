@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::configs::ConfigChange;
 use super::documents::Kind;
 use super::releases::{Activation, ReleaseChange};
 use crate::clock::Timestamp;
@@ -301,6 +302,8 @@ pub struct Promotion {
     pub previous: Option<String>,
     /// What differs, document by document.
     pub changes: Vec<ReleaseChange>,
+    /// What services will read otherwise, config by config.
+    pub configs: Vec<ConfigChange>,
     /// What was checked.
     pub checks: Vec<RequestCheck>,
     /// The activation; `null` for a plan, where nothing differs, and where approvals are needed first.

@@ -7,6 +7,7 @@
 
 mod answers;
 pub(crate) mod check;
+pub(crate) mod compare;
 mod layers;
 mod names;
 mod parse;
@@ -390,3 +391,6 @@ fn checked(text: &str) -> Result<String> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

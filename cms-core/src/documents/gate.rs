@@ -7,9 +7,11 @@ use std::sync::Arc;
 use super::record::{SetRecord, decode};
 use super::set::CURRENT_SET;
 use super::write::Change;
+use crate::api::configs::ConfigChange;
 use crate::api::documents::{Kind, PolicyError, PolicyValidation, TestPolicies, ValidatePolicy};
 use crate::configs::Parsed;
 use crate::configs::check::{check as check_configs, check_release, is_config};
+use crate::configs::compare::compare;
 use crate::error::{Error, Place, Result};
 use crate::ids::{EnvironmentId, Name};
 use crate::policies::artifacts::{Artifacts, compile, options};
@@ -79,6 +81,17 @@ impl Gate {
         }
         let rules = self.artifacts.snapshot(scope, set).await?;
         check_release(scope, set, environment, &self.parsed, Some(&rules)).await
+    }
+
+    /// How the configs of an environment change from one set to another.
+    pub(crate) async fn compare_configs(
+        &self,
+        scope: &Scope,
+        old: &SetRecord,
+        new: &SetRecord,
+        environment: &EnvironmentId,
+    ) -> Result<Vec<ConfigChange>> {
+        compare(scope, old, new, environment, &self.parsed).await
     }
 
     /// The policies and data as they will be, for the rules that configs must pass.

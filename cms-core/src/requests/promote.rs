@@ -88,13 +88,16 @@ impl Requests {
             Some(release) => read_release(scope, release).await?.set,
             None => SetRecord::empty(),
         };
+        let checks = self.check_release(scope, &new, &to.name).await?;
+        let target = EnvironmentId::parse(&to.name)?;
         Ok(Promotion {
             from: from.to_string(),
             to: to.name.clone(),
             release: release.to_owned(),
             previous: to.record.release.clone(),
             changes: compare_sets(scope, &old, &new).await?,
-            checks: self.check_release(scope, &new, &to.name).await?,
+            configs: self.writer.gate().compare_configs(scope, &old, &new, &target).await?,
+            checks,
             activation: None,
             request: None,
         })
