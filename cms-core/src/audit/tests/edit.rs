@@ -9,7 +9,8 @@ pub(super) fn every_edit_of(text: &str, cases: u32, seen: impl Fn(&[u8]) -> bool
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let outcome = TestRunner::new(config).run(&edit(), |edit| {
         let edited = edit.apply(text);
-        prop_assume!(edited != text.as_bytes());
+        // Without its last line's end it still holds every record.
+        prop_assume!(edited != text.as_bytes() && edited != text.trim_end().as_bytes());
         prop_assert!(seen(&edited), "not seen");
         Ok(())
     });
