@@ -57,12 +57,16 @@ pub(crate) async fn run(args: PromoteArgs, app: &App) -> Result<(), Failure> {
     app.out.data(&answer.text, |value| format!("{}\n{}", table::fields(value, FIELDS), changes(value)))
 }
 
-/// What differs, as one text.
+/// What differs, as one text: the documents, and what services will read otherwise.
 fn changes(value: &Value) -> String {
-    let changes = value.get("changes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let diff = |change: &Value| change.get("diff").and_then(Value::as_str).unwrap_or_default().to_owned();
-    match changes {
-        [] => String::from("nothing differs"),
-        changes => changes.iter().map(diff).collect(),
+    let diffs = |field: &str| {
+        let changes = value.get(field).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let diff = |change: &Value| change.get("diff").and_then(Value::as_str).unwrap_or_default().to_owned();
+        changes.iter().map(diff).collect::<String>()
+    };
+    match (diffs("changes"), diffs("configs")) {
+        (documents, configs) if documents.is_empty() && configs.is_empty() => String::from("nothing differs"),
+        (documents, configs) if configs.is_empty() => documents,
+        (documents, configs) => format!("{documents}\nas services read it:\n{configs}"),
     }
 }
