@@ -56,8 +56,8 @@ pub fn config_router<S>(cms: Cms, options: Options) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
-    let (_, description) = routes::table(&options);
-    finish(routes::front_door(), AppState::new(cms, options, description))
+    let (_, described) = routes::table(&options).split();
+    finish(routes::front_door(), AppState::new(cms, options, described))
 }
 
 /// The answer to a request that was refused outside of the router, under a request id of its own.
@@ -81,7 +81,7 @@ pub(crate) fn malformed_head(path: &str) -> Response<Body> {
 
 /// The description of the API, as `GET /api/v1/openapi.json` answers it.
 pub fn openapi(options: &Options) -> utoipa::openapi::OpenApi {
-    routes::table(options).1
+    routes::description(&routes::table(options).split().1)
 }
 
 fn assemble<S>(
@@ -92,8 +92,8 @@ fn assemble<S>(
 where
     S: Clone + Send + Sync + 'static,
 {
-    let (table, description) = routes::table(&options);
-    let state = AppState::new(cms, options, description);
+    let (table, described) = routes::table(&options).split();
+    let state = AppState::new(cms, options, described);
     finish(extend(table), state)
 }
 

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use cms_core::Cms;
-use utoipa::openapi::OpenApi;
 
 use super::middleware::limiter::Limiter;
 use super::middleware::metrics::{InFlight, Metrics};
@@ -12,6 +11,7 @@ use super::middleware::queries::Queries;
 use super::middleware::request_id::RequestIds;
 use super::options::{CALLER_PER_MINUTE, Options};
 use super::routes::docs::Description;
+use super::routes::table::Described;
 
 /// The state of one router. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -34,11 +34,11 @@ struct Shared {
 
 impl AppState {
     /// Builds the state of one router.
-    pub(crate) fn new(cms: Cms, options: Options, description: OpenApi) -> Self {
+    pub(crate) fn new(cms: Cms, options: Options, described: Vec<Described>) -> Self {
         let per_minute = options.caller_per_minute.unwrap_or(CALLER_PER_MINUTE);
         Self(Arc::new(Shared {
-            queries: Queries::new(&description),
-            description: Description::new(description),
+            queries: Queries::new(&described),
+            description: Description::new(described),
             limiter: Limiter::new(per_minute, options.stranger_per_minute),
             config_reads: Limiter::at(options.config_reads, options.stranger_per_minute),
             config_writes: Limiter::at(options.config_writes, options.stranger_per_minute),

@@ -18,8 +18,8 @@ async fn cms() -> Cms {
 
 /// The front around routes made for the test.
 async fn around(routes: Router<AppState>, options: Options) -> Router {
-    let description = openapi(&options);
-    let state = AppState::new(cms().await, options, description);
+    let (_, described) = routes::table(&options).split();
+    let state = AppState::new(cms().await, options, described);
     routes.method_not_allowed_fallback(method_not_allowed).with_state(state.clone()).layer(FrontLayer(state))
 }
 

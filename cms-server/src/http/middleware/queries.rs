@@ -2,22 +2,33 @@
 //! Which query parameters each operation takes, from the description: what is described is what is taken,
 //! and any other name is refused before a handler runs, also where a handler reads none.
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::Query;
 use axum::http::{Method, Uri};
 use cms_core::{Error, ErrorKind};
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
-use utoipa::openapi::{OpenApi, RefOr, SecurityRequirement};
+use utoipa::openapi::{RefOr, SecurityRequirement};
+
+use crate::http::routes::table::Described;
 
 /// Where the routes that refuse unknown parameters begin; others ignore them, as their clients expect.
 const NATIVE: [&str; 2] = ["/api/v1/", "/metrics"];
 
+/// The platform's policies are documents of one kind, served under a shorter path as well.
+const SHORT: (&str, &str) = ("/api/v1/policies", "/api/v1/projects/{project}/{kind}");
+
 /// The query parameters of every described operation, by template and method.
 #[derive(Debug, Default)]
-pub(crate) struct Queries(HashMap<String, Vec<(Method, Takes)>>);
+pub(crate) struct Queries(HashMap<String, Vec<Item>>);
+
+/// One path; what its operations take is read from the description at the first request with a query.
+#[derive(Debug)]
+struct Item {
+    described: Described,
+    operations: OnceLock<Vec<(Method, Takes)>>,
+}
 
 /// What one operation takes.
 #[derive(Debug)]
@@ -44,10 +55,14 @@ impl Unknown {
 }
 
 impl Queries {
-    /// Reads them from the description.
-    pub(crate) fn new(api: &OpenApi) -> Self {
-        let paths = api.paths.paths.iter();
-        Self(paths.map(|(template, item)| (template.clone(), operations(template, item))).collect())
+    /// Those of a table of routes.
+    pub(crate) fn new(table: &[Described]) -> Self {
+        let mut items: HashMap<String, Vec<Item>> = HashMap::new();
+        for described in table {
+            let item = Item { described: described.clone(), operations: OnceLock::new() };
+            items.entry(described.template.clone()).or_default().push(item);
+        }
+        Self(items)
     }
 
     /// Finds the first query parameter of a request that its operation does not take. `route` is the
@@ -64,14 +79,18 @@ impl Queries {
     fn of(&self, route: &str, method: &Method) -> Option<&Takes> {
         let start = NATIVE.iter().find_map(|start| route.rfind(start))?;
         let template = route.get(start..)?;
-        let template = if template.contains("{*") {
-            Cow::Owned(template.replace("{*", "{"))
-        } else {
-            Cow::Borrowed(template)
-        };
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        let operations = self.0.get(&*template)?;
-        operations.iter().find(|(known, _)| known == method).map(|(_, takes)| takes)
+        let items = match self.0.get(template) {
+            Some(items) => items,
+            None => self.0.get(&format!("{}{}", SHORT.1, template.strip_prefix(SHORT.0)?))?,
+        };
+        items.iter().flat_map(Item::operations).find(|(known, _)| known == method).map(|(_, takes)| takes)
+    }
+}
+
+impl Item {
+    fn operations(&self) -> &[(Method, Takes)] {
+        self.operations.get_or_init(|| operations(&self.described.template, &self.described.item()))
     }
 }
 
@@ -116,10 +135,10 @@ fn operations(path: &str, item: &PathItem) -> Vec<(Method, Takes)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{Options, openapi};
+    use crate::http::{Options, routes};
 
     fn check(route: &str, method: &str, uri: &str) -> Result<(), String> {
-        let queries = Queries::new(&openapi(&Options::default()));
+        let queries = Queries::new(&routes::table(&Options::default()).split().1);
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let unknown = queries.unknown(route, &method, &uri.parse().unwrap());
         unknown.map_or(Ok(()), |unknown| Err(unknown.error().message().to_owned()))
@@ -139,7 +158,7 @@ mod tests {
 
     #[test]
     fn where_a_credential_is_needed_it_comes_first() {
-        let queries = Queries::new(&openapi(&Options::default()));
+        let queries = Queries::new(&routes::table(&Options::default()).split().1);
         let at_once = |route: &str| {
             queries.unknown(route, &Method::GET, &Uri::from_static("/?x")).map(|unknown| unknown.at_once)
         };

@@ -10,18 +10,16 @@ use cms_core::api::page::Page;
 use cms_core::ids::ProjectId;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
 use crate::http::extract::{Json, Params};
 use crate::http::problem::Answer;
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// The routes of the audit trail.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(v1(routes!(list))).routes(v1(routes!(verify))).routes(v1(routes!(export)))
+pub(crate) fn router() -> Table {
+    Table::new().routes(v1(routes!(list))).routes(v1(routes!(verify))).routes(v1(routes!(export)))
 }
 
 /// What to export.

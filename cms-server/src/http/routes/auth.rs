@@ -4,18 +4,16 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use cms_core::api::auth::{Jwks, Login, Me, Refresh, TokenPair};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::{Caller, Stranger};
 use crate::http::extract::Json;
 use crate::http::problem::Answer;
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// The routes under `/auth`.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Table {
+    Table::new()
         .routes(v1(routes!(login)))
         .routes(v1(routes!(refresh)))
         .routes(v1(routes!(logout)))

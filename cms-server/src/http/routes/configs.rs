@@ -9,18 +9,16 @@ use cms_core::configs::ReadConfig;
 use cms_core::ids::{Name, ProjectId};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
 use crate::http::extract::{Json, Params, Segments};
 use crate::http::problem::Answer;
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// The routes of configs.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(v1(routes!(resolve))).routes(v1(routes!(render)))
+pub(crate) fn router() -> Table {
+    Table::new().routes(v1(routes!(resolve))).routes(v1(routes!(render)))
 }
 
 /// For whom a config is resolved, and how.

@@ -4,18 +4,16 @@
 use axum::extract::State;
 use cms_core::api::decisions::{Decide, DecideBatch, Decision, DecisionBatch};
 use cms_core::ids::ProjectId;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
 use crate::http::extract::{Json, JsonText, LargeJsonText, Segments};
 use crate::http::problem::Answer;
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// The routes of decisions.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(v1(routes!(decide))).routes(v1(routes!(decide_batch)))
+pub(crate) fn router() -> Table {
+    Table::new().routes(v1(routes!(decide))).routes(v1(routes!(decide_batch)))
 }
 
 /// Asks one rule one question.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The description of the API, and a page to browse it that loads nothing from elsewhere.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{OriginalUri, Path, State};
@@ -10,12 +10,15 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use cms_core::Error;
-use utoipa::openapi::{OpenApi, Server};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa::openapi::Server;
 use utoipa_swagger_ui::Config;
 
 use crate::http::problem::{Answer, Problem};
 use crate::http::reply::json;
+use crate::http::routes::{
+    self,
+    table::{Described, Table},
+};
 use crate::http::state::AppState;
 
 /// The page sets styles on its elements; everything else comes from the server itself.
@@ -27,39 +30,37 @@ const PAGE: &str = include_str!("docs.html");
 /// What starts the page.
 const START: &str = include_str!("docs.js");
 
-/// The description that is served; known once all routes are.
+/// The description that is served, written when it is first asked for.
+#[derive(Debug)]
 pub(crate) struct Description {
-    api: OpenApi,
-    text: Bytes,
-}
-
-impl std::fmt::Debug for Description {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Description").finish_non_exhaustive()
-    }
+    described: Vec<Described>,
+    text: OnceLock<Bytes>,
 }
 
 impl Description {
-    /// Writes the description once.
-    pub(crate) fn new(api: OpenApi) -> Self {
-        let text = api.to_json().unwrap_or_default().into();
-        Self { api, text }
+    /// The description of these routes.
+    pub(crate) fn new(described: Vec<Described>) -> Self {
+        Self { described, text: OnceLock::new() }
     }
 
     /// The text for a router under a prefix.
     fn under(&self, prefix: &str) -> Bytes {
         if prefix.is_empty() {
-            return self.text.clone();
+            return self.text.get_or_init(|| self.written(None)).clone();
         }
-        let mut api = self.api.clone();
-        api.servers = Some(vec![Server::new(prefix)]);
+        self.written(Some(vec![Server::new(prefix)]))
+    }
+
+    fn written(&self, servers: Option<Vec<Server>>) -> Bytes {
+        let mut api = routes::description(&self.described);
+        api.servers = servers;
         api.to_json().unwrap_or_default().into()
     }
 }
 
 /// The routes of the description and its page.
-pub(crate) fn router(with_page: bool) -> OpenApiRouter<AppState> {
-    let router = OpenApiRouter::new().route("/api/v1/openapi.json", get(description));
+pub(crate) fn router(with_page: bool) -> Table {
+    let router = Table::new().route("/api/v1/openapi.json", get(description));
     if !with_page {
         return router;
     }

@@ -19,8 +19,6 @@ use cms_core::{Error, ErrorKind};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
 use crate::http::extract::{ETag, Json, Params, Preconditions, RawBody};
@@ -28,7 +26,7 @@ use crate::http::problem::{Answer, Problem};
 use crate::http::reply::{json, made, tagged};
 use crate::http::routes::describe::{IfMatch, IfNoneMatch};
 use crate::http::routes::queries::{ListQuery, VersionQuery};
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// The media type of a document with its message.
@@ -45,8 +43,8 @@ const TEXTS: [&str; 6] = [
 ];
 
 /// The routes of documents.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Table {
+    Table::new()
         .routes(v1(routes!(list)))
         .routes(v1(routes!(put, read, remove)))
         .routes(v1(routes!(versions)))

@@ -16,8 +16,6 @@ use cms_core::api::requests::{Promote, Promotion};
 use cms_core::ids::{EnvironmentId, ProjectId};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
 use crate::http::extract::{ETag, Json, OptionalJson, Params, Preconditions, Segments};
@@ -25,7 +23,7 @@ use crate::http::middleware::front::waits;
 use crate::http::problem::Answer;
 use crate::http::reply::{made, tagged};
 use crate::http::routes::describe::{IfMatch, IfNoneMatch, Prefer};
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// What OPA is told when it asked for a long poll.
@@ -34,8 +32,8 @@ const BUNDLES: &str = "application/vnd.openpolicyagent.bundles";
 type At = Segments<(ProjectId, EnvironmentId)>;
 
 /// The routes of environments.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Table {
+    Table::new()
         .routes(v1(routes!(list)))
         .routes(v1(routes!(put, read)))
         .routes(v1(routes!(activate)))

@@ -13,22 +13,20 @@ use cms_core::ids::ProjectId;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::{Caller, authenticate};
 use crate::http::extract::{Params, Segments};
 use crate::http::middleware::front::RequestInfo;
 use crate::http::problem::{Answer, Problem};
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// How often a quiet stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The route of events.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(v1(routes!(follow)))
+pub(crate) fn router() -> Table {
+    Table::new().routes(v1(routes!(follow)))
 }
 
 /// Where to begin.

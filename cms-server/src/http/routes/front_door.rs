@@ -18,8 +18,6 @@ use cms_core::{Error, ErrorKind, RequestContext};
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::{Caller, Stranger};
 use crate::http::extract::{ETag, Json, Preconditions, RawBody};
@@ -27,6 +25,7 @@ use crate::http::middleware::front::asks_to_wait;
 use crate::http::problem::{Answer, Problem};
 use crate::http::reply::{json, made};
 use crate::http::routes::describe::{IfMatch, IfNoneMatch};
+use crate::http::routes::table::{Table, routes};
 use crate::http::state::AppState;
 
 const X_CMS_RELEASE: HeaderName = HeaderName::from_static("x-cms-release");
@@ -36,8 +35,8 @@ const READS: [&str; 5] = ["environment", "labels", "instance", "wait", "project"
 const WRITES: [&str; 3] = ["schema", "message", "project"];
 
 /// The routes under `/config`.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(read, write)).routes(routes!(health))
+pub(crate) fn router() -> Table {
+    Table::new().routes(routes!(read, write)).routes(routes!(health))
 }
 
 /// The same routes at the root of a router of their own.

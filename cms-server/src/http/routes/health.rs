@@ -6,16 +6,14 @@ use axum::http::StatusCode;
 use cms_core::Health;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::extract::Json;
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// The routes of health.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(v1(routes!(health))).routes(v1(routes!(live))).routes(v1(routes!(ready)))
+pub(crate) fn router() -> Table {
+    Table::new().routes(v1(routes!(health))).routes(v1(routes!(live))).routes(v1(routes!(ready)))
 }
 
 /// The state of the server.

@@ -8,20 +8,18 @@ use cms_core::api::PageQuery;
 use cms_core::api::page::Page;
 use cms_core::api::projects::{Member, PutMember};
 use cms_core::ids::{ProjectId, UserId};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
 use crate::http::extract::{Json, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::made;
 use crate::http::routes::describe::IfMatch;
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// The routes of members.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(v1(routes!(list))).routes(v1(routes!(put, remove)))
+pub(crate) fn router() -> Table {
+    Table::new().routes(v1(routes!(list))).routes(v1(routes!(put, remove)))
 }
 
 /// Lists the members.

@@ -7,16 +7,15 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use cms_core::Error;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::{Caller, credential, info};
 use crate::http::problem::{Answer, Problem};
+use crate::http::routes::table::{Table, routes};
 use crate::http::state::AppState;
 
 /// The route of metrics.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(metrics))
+pub(crate) fn router() -> Table {
+    Table::new().routes(routes!(metrics))
 }
 
 /// Somebody who may see the metrics.

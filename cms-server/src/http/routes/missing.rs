@@ -3,14 +3,13 @@
 //! have to share.
 
 use axum::routing::any;
-use utoipa_axum::router::OpenApiRouter;
 
 use super::super::problem::Problem;
-use super::super::state::AppState;
+use super::table::Table;
 
 /// Everything below the API's prefix that no other route answers.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Table {
+    Table::new()
         .route("/api/v1/{*path}", any(missing))
         .route("/api/v1", any(missing))
         .route("/api/v1/", any(missing))

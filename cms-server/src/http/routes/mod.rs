@@ -25,24 +25,22 @@ mod releases;
 mod requests;
 mod secrets;
 mod system;
+pub(crate) mod table;
 mod users;
 mod verify;
 mod webhooks;
 
-use utoipa::openapi::{OpenApi, Paths};
+use utoipa::openapi::OpenApi;
 use utoipa::{PartialSchema, ToSchema};
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::opa_error::{OpaError, OpaFault, OpaLocation};
 use super::options::Options;
 use super::problem::{ProblemDetails, ProblemPlace};
 use super::state::AppState;
+use table::{Described, Table};
 
-/// Where the API begins; a change that breaks clients begins another.
-const PREFIX: &str = "/api/v1";
-
-/// The route table, with its description.
-pub(crate) fn table(options: &Options) -> (axum::Router<AppState>, OpenApi) {
+/// Every route that these options ask for.
+pub(crate) fn table(options: &Options) -> Table {
     let mut table = api(options).merge(metrics::router());
     if options.config {
         table = table.merge(front_door::router());
@@ -50,32 +48,29 @@ pub(crate) fn table(options: &Options) -> (axum::Router<AppState>, OpenApi) {
     if options.opa {
         table = table.merge(opa::router());
     }
-    let (router, mut description) = table.split_for_parts();
+    table
+}
+
+/// The description of these routes.
+pub(crate) fn description(described: &[Described]) -> OpenApi {
+    let mut description = table::description(described);
     let components = description.components.get_or_insert_default();
     components.schemas.insert(ProblemDetails::name().into_owned(), ProblemDetails::schema());
     components.schemas.insert(ProblemPlace::name().into_owned(), ProblemPlace::schema());
     components.schemas.insert(OpaError::name().into_owned(), OpaError::schema());
     components.schemas.insert(OpaFault::name().into_owned(), OpaFault::schema());
     components.schemas.insert(OpaLocation::name().into_owned(), OpaLocation::schema());
-    (router, describe::describe(description))
+    describe::describe(description)
 }
 
 /// The front door for configs alone, at the root.
 pub(crate) fn front_door() -> axum::Router<AppState> {
-    front_door::alone().merge(axum::Router::from(metrics::router()))
-}
-
-/// Puts operations under the prefix of the API. Not by nesting a router: that would take the prefix off
-/// each request again, and write its path anew.
-fn v1((schemas, paths, methods): UtoipaMethodRouter<AppState>) -> UtoipaMethodRouter<AppState> {
-    let mut prefixed = Paths::new();
-    prefixed.paths = paths.paths.into_iter().map(|(path, item)| (format!("{PREFIX}{path}"), item)).collect();
-    (schemas, prefixed, methods)
+    front_door::alone().merge(metrics::router().split().0)
 }
 
 /// Everything under `/api/v1`, by resource.
-fn api(options: &Options) -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+fn api(options: &Options) -> Table {
+    Table::new()
         .merge(audit::router())
         .merge(auth::router())
         .merge(configs::router())

@@ -4,18 +4,16 @@
 use axum::extract::State;
 use cms_core::api::documents::{PolicyTestReport, PolicyValidation, TestPolicies, ValidatePolicy};
 use cms_core::ids::ProjectId;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
 use crate::http::extract::{Json, RawBody, Segments};
 use crate::http::problem::Answer;
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// The routes of policy checks.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(v1(routes!(validate))).routes(v1(routes!(test)))
+pub(crate) fn router() -> Table {
+    Table::new().routes(v1(routes!(validate))).routes(v1(routes!(test)))
 }
 
 /// Checks a policy without writing it.

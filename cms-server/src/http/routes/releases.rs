@@ -9,20 +9,18 @@ use cms_core::api::releases::{CreateRelease, Release, ReleaseDiff};
 use cms_core::ids::ProjectId;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
 use crate::http::extract::{ETag, Json, OptionalJson, Params, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::made;
 use crate::http::routes::describe::IfNoneMatch;
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// The routes of releases.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(v1(routes!(create, list))).routes(v1(routes!(read))).routes(v1(routes!(diff)))
+pub(crate) fn router() -> Table {
+    Table::new().routes(v1(routes!(create, list))).routes(v1(routes!(read))).routes(v1(routes!(diff)))
 }
 
 /// Which releases to compare.

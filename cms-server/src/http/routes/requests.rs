@@ -9,22 +9,20 @@ use cms_core::api::requests::{
     ApplyRequest, ApproveRequest, ChangeRequest, CreateRequest, EditRequest, RejectRequest, RequestQuery,
 };
 use cms_core::ids::ProjectId;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
 use crate::http::extract::{Json, OptionalJson, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::tagged;
 use crate::http::routes::describe::IfMatch;
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 type At = Segments<(ProjectId, String)>;
 
 /// The routes of change requests.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Table {
+    Table::new()
         .routes(v1(routes!(create, list)))
         .routes(v1(routes!(read, edit)))
         .routes(v1(routes!(approve)))

@@ -10,8 +10,6 @@ use cms_core::api::secrets::{
     RotateSecret, Secret, SecretVersion,
 };
 use cms_core::ids::{Name, ProjectId};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
 use crate::http::extract::{Json, OptionalJson, Params, Preconditions, Segments};
@@ -19,14 +17,14 @@ use crate::http::problem::Answer;
 use crate::http::reply::{made, tagged};
 use crate::http::routes::describe::{IfMatch, IfNoneMatch};
 use crate::http::routes::queries::{ListQuery, VersionQuery};
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 type At = Segments<(ProjectId, Name)>;
 
 /// The routes of secrets.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Table {
+    Table::new()
         .routes(v1(routes!(list)))
         .routes(v1(routes!(put, read, delete)))
         .routes(v1(routes!(reveal)))

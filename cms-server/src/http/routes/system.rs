@@ -8,18 +8,16 @@ use cms_core::RequestContext;
 use cms_core::api::keyrings::{ProjectKeyState, RotatedProjectKey, RotatedRootKey};
 use cms_core::auth::Principal;
 use cms_core::ids::ProjectId;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::{Caller, info};
 use crate::http::extract::{Json, Segments};
 use crate::http::problem::{Answer, Problem};
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// The routes of keys and the seal.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Table {
+    Table::new()
         .routes(v1(routes!(seal)))
         .routes(v1(routes!(unseal)))
         .routes(v1(routes!(rotate_root)))

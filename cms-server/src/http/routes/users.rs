@@ -8,20 +8,18 @@ use cms_core::api::PageQuery;
 use cms_core::api::page::Page;
 use cms_core::api::users::{CreateUser, PatchUser, SetPassword, User};
 use cms_core::ids::UserId;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
 use crate::http::extract::{Json, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::tagged;
 use crate::http::routes::describe::{IfMatch, IfNoneMatch};
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// The routes under `/users`.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Table {
+    Table::new()
         .routes(v1(routes!(create, list)))
         .routes(v1(routes!(read, change, remove)))
         .routes(v1(routes!(set_password)))

@@ -12,19 +12,16 @@ use cms_core::{Error, ErrorKind, RequestContext};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
 use crate::http::extract::Params;
 use crate::http::problem::Answer;
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// The route of forward authentication, for every method.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    let (schemas, paths, _) = routes!(verify);
-    OpenApiRouter::new().routes(v1((schemas, paths, any(verify))))
+pub(crate) fn router() -> Table {
+    Table::new().routes(v1(routes!(verify).answered_by(any(verify))))
 }
 
 /// The rule to ask beside the credential.

@@ -8,18 +8,16 @@ use cms_core::api::PageQuery;
 use cms_core::api::page::Page;
 use cms_core::api::webhooks::{CreateWebhook, CreatedWebhook, Delivery, Webhook};
 use cms_core::ids::ProjectId;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
 use crate::http::extract::{Json, Params, Segments};
 use crate::http::problem::Answer;
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// The routes of webhooks.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Table {
+    Table::new()
         .routes(v1(routes!(create, list)))
         .routes(v1(routes!(remove)))
         .routes(v1(routes!(deliveries)))

@@ -12,15 +12,14 @@ mod standing;
 mod write;
 
 use axum::routing::{MethodRouter, any, get, post};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::routes::missing::missing;
+use crate::http::routes::table::{Table, routes};
 use crate::http::state::AppState;
 
 /// The routes of OPA's API.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+pub(crate) fn router() -> Table {
+    Table::new()
         .routes(routes!(data::read, data::decide, write::put_data, write::patch_data, write::delete_data))
         .routes(routes!(data::v0))
         .routes(routes!(data::main))
