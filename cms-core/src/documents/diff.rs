@@ -9,7 +9,7 @@ use similar::TextDiff;
 const DEADLINE: Duration = Duration::from_millis(500);
 
 /// The difference of two texts in unified form, with three lines of context; empty if there is none.
-pub(crate) fn unified(old: &str, new: &str, old_name: &str, new_name: &str) -> String {
+pub fn unified(old: &str, new: &str, old_name: &str, new_name: &str) -> String {
     if old == new {
         return String::new();
     }

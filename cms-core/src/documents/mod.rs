@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use diff::unified;
+pub use diff::unified;
 pub use edit::DataEdit;
 pub use encoded::EncodedDocument;
 use encoded::Stored;

@@ -268,8 +268,7 @@ impl Documents<'_> {
     async fn local_diff(&self, name: &str, file: &Path) -> Result<(String, bool), Failure> {
         let stored = content(&self.read(name, None).await?.value);
         let local = input::text(file)?;
-        let lines = similar::TextDiff::from_lines(&stored, &local);
-        let diff = lines.unified_diff().header(name, &file.display().to_string()).to_string();
+        let diff = cms_core::documents::unified(&stored, &local, name, &file.display().to_string());
         Ok((json!({ "diff": diff }).to_string(), !diff.is_empty()))
     }
 

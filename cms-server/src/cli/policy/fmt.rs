@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
+use cms_core::documents::unified;
 use cms_core::policies::engine::{Module, Options, format};
-use similar::TextDiff;
 
 use crate::cli::app::App;
 use crate::cli::candidates::{self, Candidate, Candidates};
@@ -61,8 +61,7 @@ pub(crate) fn run(args: &FmtArgs, app: &App) -> Result<(), Failure> {
 fn show(args: &FmtArgs, app: &App, file: &Candidate, written: &str, piped: bool) -> Result<(), Failure> {
     let name = file.path.display().to_string();
     if args.diff {
-        let diff = TextDiff::from_lines(file.text.as_str(), written);
-        return app.out.text(&diff.unified_diff().header(&name, &name).to_string());
+        return app.out.text(&unified(&file.text, written, &name, &name));
     }
     if args.check {
         return app.out.text(&name);
