@@ -194,7 +194,7 @@ fn split(arguments: &[Value]) -> Cost {
 }
 
 /// The most that an expression can find in a text, when each match has so many parts.
-fn matches(arguments: &[Value], parts: usize) -> Cost {
+pub(super) fn matches(arguments: &[Value], parts: usize) -> Cost {
     let longest = arguments.iter().map(length).max().unwrap_or(0);
     items(longest.saturating_add(1).saturating_mul(parts))
 }

@@ -7,6 +7,7 @@ mod crypto;
 mod decimal;
 mod dialect;
 mod float;
+mod glob;
 mod globs;
 mod json;
 mod jwt;
@@ -14,6 +15,7 @@ mod net;
 mod numbers;
 mod objects;
 mod operators;
+mod paths;
 mod refused;
 mod regex;
 mod semver;
@@ -23,6 +25,7 @@ mod template;
 mod template_string;
 mod time;
 mod uri;
+mod urlquery;
 mod walk;
 mod x509;
 
@@ -181,6 +184,7 @@ functions! {
     "crypto.x509.parse_rsa_private_key" 1 x509::parse_rsa_private_key,
     "div" 2 operators::div,
     "equal" 2 operators::equal,
+    "glob.match" 3 glob::matches,
     "glob.quote_meta" 1 strings::quote_meta,
     "gt" 2 operators::gt,
     "gte" 2 operators::gte,
@@ -206,10 +210,12 @@ functions! {
     "io.jwt.verify_rs256" 2 jwt::verify_rs256,
     "io.jwt.verify_rs384" 2 jwt::verify_rs384,
     "io.jwt.verify_rs512" 2 jwt::verify_rs512,
+    "json.filter" 2 paths::filter,
     "json.is_valid" 1 json::is_valid,
     "json.marshal" 1 json::marshal,
     "json.match_schema" 2 json::match_schema,
     "json.patch" 2 json::patch,
+    "json.remove" 2 paths::remove,
     "json.verify_schema" 1 json::verify_schema,
     "lower" 1 strings::lower,
     "lt" 2 operators::lt,
@@ -217,6 +223,7 @@ functions! {
     "minus" 2 operators::minus,
     "mul" 2 operators::mul,
     "neq" 2 operators::neq,
+    "net.cidr_contains" 2 net::cidr_contains,
     "net.cidr_contains_matches" 2 net::cidr_contains_matches,
     "net.cidr_intersects" 2 net::cidr_intersects,
     "net.cidr_merge" 1 net::cidr_merge,
@@ -243,6 +250,7 @@ functions! {
     "strings.split_n" 3 strings::split_n,
     "sum" 1 operators::sum,
     "time.add_date" 4 time::add_date,
+    "time.diff" 2 time::diff,
     "time.format" 1 time::format,
     "time.parse_duration_ns" 1 time::parse_duration_ns,
     "to_number" 1 numbers::to_number,
@@ -252,7 +260,10 @@ functions! {
     "upper" 1 strings::upper,
     "uri.is_valid" 1 uri::is_valid,
     "uri.parse" 1 uri::parse,
-    "urlquery.decode" 1 strings::urlquery_decode,
+    "urlquery.decode" 1 urlquery::decode,
+    "urlquery.decode_object" 1 urlquery::decode_object,
+    "urlquery.encode" 1 urlquery::encode,
+    "urlquery.encode_object" 1 urlquery::encode_object,
     "walk" 1 walk::walk,
     "yaml.is_valid" 1 json::yaml_is_valid,
 }

@@ -3,10 +3,24 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use regorus::Value;
 
 use super::{Failure, Outcome, items, meter, mismatch, text};
+
+/// Whether a network has all addresses of another one, or an address. IPv4 within IPv6 counts as IPv4.
+pub(super) fn cidr_contains(arguments: &[Value]) -> Outcome {
+    let (whole, part) = (network(text(arguments, 0)?)?, either(text(arguments, 1)?)?);
+    Ok(Value::from(unmapped(whole).contains(&unmapped(part))))
+}
+
+/// A network of IPv4 addresses written as those of IPv6 (RFC 4291, section 2.5.5.2), as what it is.
+fn unmapped(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let parts = mapped.network().to_ipv4_mapped().zip(mapped.prefix_len().checked_sub(96));
+    let inner = parts.and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok());
+    inner.map_or(network, IpNet::V4)
+}
 
 /// Whether two networks have an address in common.
 pub(super) fn cidr_intersects(arguments: &[Value]) -> Outcome {
@@ -73,9 +87,13 @@ fn classful(address: Ipv4Addr) -> Result<IpNet, Failure> {
 const PAIRS: usize = 1_000_000;
 
 fn network(text: &str) -> Result<IpNet, Failure> {
-    text.parse()
+    // The parser of addresses refuses zeros in front, which could mean octal numbers; that of networks
+    // does not.
+    let is_address = text.split_once('/').is_some_and(|(address, _)| address.parse::<IpAddr>().is_ok());
+    let network = text.parse().ok().filter(|_| is_address);
+    network
         .map(|network: IpNet| network.trunc())
-        .map_err(|_| Failure::Failed(format!("invalid CIDR address: {text}")))
+        .ok_or_else(|| Failure::Failed(format!("invalid CIDR address: {text}")))
 }
 
 /// A network, or an address as the network of itself.

@@ -2,9 +2,12 @@
 //! `regex.*`, with expressions in the [dialect](super::dialect) that OPA has.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
+use ::regex::Regex;
 use regorus::Value;
 
+use super::super::costs;
 use super::{Failure, Outcome, array_of, dialect, library, strings, text};
 
 /// Whether a text matches a template, of which the parts between delimiters are expressions.
@@ -102,10 +105,43 @@ pub(super) fn escaped(literal: &str) -> String {
     strings::escaped(literal, r"\.+*?()|[]{}^$")
 }
 
-/// Splits a text where an expression matches. One that matches nothing splits between characters.
+/// Splits a text where an expression matches. One that matches nothing splits between characters, but as
+/// in Go neither before the first nor behind the last.
 pub(super) fn split(arguments: &[Value]) -> Outcome {
-    if text(arguments, 0)?.is_empty() {
-        return Ok(array_of(text(arguments, 1)?.chars().map(String::from)));
+    let (pattern, text) = (text(arguments, 0)?, text(arguments, 1)?);
+    if text.is_empty() && !pattern.is_empty() {
+        return Ok(array_of(std::iter::once("")));
     }
-    translated("regex.split", arguments, 0)
+    costs::matches(arguments, 1)?;
+    let expression = compiled(pattern)?;
+    let (mut parts, mut begun, mut ended) = (Vec::new(), 0, 0);
+    for found in expression.find_iter(text) {
+        ended = found.start();
+        if found.end() > 0 {
+            parts.extend(text.get(begun..ended));
+        }
+        begun = found.end();
+    }
+    if ended < text.len() {
+        parts.extend(text.get(begun..));
+    }
+    Ok(array_of(parts.into_iter()))
+}
+
+thread_local! {
+    /// What was compiled last: calls of a loop mostly ask for the same.
+    static LAST: RefCell<Option<(String, Regex)>> = const { RefCell::new(None) };
+}
+
+fn compiled(pattern: &str) -> Result<Regex, Failure> {
+    let known = LAST.with_borrow(|last| {
+        last.as_ref().filter(|(known, _)| known == pattern).map(|(_, expression)| expression.clone())
+    });
+    if let Some(expression) = known {
+        return Ok(expression);
+    }
+    let expression = Regex::new(&dialect::translated(pattern))
+        .map_err(|error| Failure::Failed(format!("invalid regex: {error}")))?;
+    LAST.set(Some((pattern.to_owned(), expression.clone())));
+    Ok(expression)
 }

@@ -114,21 +114,6 @@ pub(super) fn escaped(text: &str, characters: &str) -> String {
     escaped
 }
 
-/// Decodes what was encoded for a URL's query.
-pub(super) fn urlquery_decode(arguments: &[Value]) -> Outcome {
-    let text = text(arguments, 0)?;
-    let is_escape =
-        |rest: &str| rest.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-    let wrong = text.split('%').skip(1).find(|rest| !is_escape(rest));
-    match wrong {
-        Some(rest) => Err(Failure::Failed(format!(
-            "invalid URL escape \"%{}\"",
-            rest.chars().take(2).collect::<String>()
-        ))),
-        None => library("urlquery.decode", arguments),
-    }
-}
-
 /// The number that a text such as `10Ki` means.
 pub(super) fn parse_units(arguments: &[Value]) -> Outcome {
     small_exponent(arguments)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `time.*` where the library differs: days beyond a month's end, names of zones, and long durations.
 
-use chrono::{DateTime, Datelike, Duration, NaiveDate, Offset, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Duration, NaiveDate, Offset, TimeZone, Timelike, Utc};
 use chrono_tz::{OffsetName, Tz};
 use regorus::Value;
 
@@ -26,6 +26,30 @@ pub(super) fn add_date(arguments: &[Value]) -> Outcome {
             .timestamp_nanos_opt()
     };
     added().map(Value::from).ok_or_else(|| Failure::from("time outside of valid range"))
+}
+
+/// The years, months, days, hours, minutes and seconds between two times, as clocks in the zone of the
+/// first show them.
+pub(super) fn diff(arguments: &[Value]) -> Outcome {
+    let (first, zone) = moment(arguments)?;
+    let (second, _) = moment(arguments.get(1..).unwrap_or_default())?;
+    let (from, to) = (first.min(second), first.max(second));
+    let (from, to) = (local(from, zone).naive_local(), local(to, zone).naive_local());
+    let mut months =
+        i64::from(to.year() - from.year()) * 12 + i64::from(to.month()) - i64::from(from.month());
+    let mut days = i64::from(to.day()) - i64::from(from.day());
+    let mut seconds = i64::from(to.num_seconds_from_midnight()) - i64::from(from.num_seconds_from_midnight());
+    if seconds < 0 {
+        seconds += 24 * 60 * 60;
+        days -= 1;
+    }
+    if days < 0 {
+        // Lent by the month of the earlier time.
+        days += i64::from(from.date().num_days_in_month());
+        months -= 1;
+    }
+    let parts = [months / 12, months % 12, days, seconds / 3600, seconds / 60 % 60, seconds % 60];
+    Ok(Value::from(parts.map(Value::from).to_vec()))
 }
 
 /// Formats a time. The library writes an offset where the layout asks for the name of the zone.
