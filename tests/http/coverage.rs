@@ -117,6 +117,12 @@ const SAMPLES: &[Sample] = &[
         "projects/{p}/data/-/rollback/absent",
         r#"{"version":1}"#,
     ),
+    sample(
+        "POST",
+        "/api/v1/projects/{project}/documents",
+        "projects/{p}/documents",
+        r#"{"changes":[{"kind":"data","name":"absent","op":"delete","base_version":1}]}"#,
+    ),
     sample("GET", "/api/v1/policies", "policies", ""),
     sample("GET", "/api/v1/policies/{name}", "policies/absent", ""),
     sample("PUT", "/api/v1/policies/{name}", "policies/house", "package house\n\nquiet := true\n"),

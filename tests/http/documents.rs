@@ -231,3 +231,55 @@ fn data_that_two_readers_could_understand_differently_is_refused() {
         assert!(place["message"].as_str().unwrap().contains("\"limit\""), "{problem}");
     });
 }
+
+#[test]
+fn several_documents_change_together_or_not_at_all() {
+    served(async |it| {
+        it.empty_project("p").await;
+        let root = it.root();
+        let put = |kind: &str, name: &str, content: &str, base: u64| json!({"kind": kind, "name": name, "op": "put", "content": content, "base_version": base});
+        let schema = put("schema", "one", r#"{"required": ["a"]}"#, 0);
+        let mut config = put("config", "one", r#"{"a": 1}"#, 0);
+        config["schema"] = json!("one");
+        let changes = json!({"changes": [config, schema, put("data", "d", "{}", 0)], "message": "begin"});
+        let first = root.post("projects/p/documents", changes.clone()).await.is(200);
+        let written = first["documents"].as_array().unwrap();
+        assert_eq!(written.len(), 3, "{first}");
+        assert!(written.iter().all(|document| document["release"] == first["release"]), "{first}");
+        assert!(written.iter().all(|document| document["message"] == "begin"), "{first}");
+        assert_eq!(root.get("projects/p/configs/one").await.is(200)["schema"], "one");
+        root.post("projects/p/documents", changes).await.problem(409, "base_changed");
+        // One of them is refused, so none is written.
+        let bad = json!([put("data", "d", r#"{"x": 1}"#, 1), put("config", "one", "{}", 1)]);
+        root.post("projects/p/documents", json!({"changes": bad})).await.problem(422, "schema_violation");
+        assert_eq!(root.get("projects/p/data/d").await.is(200)["version"], 1);
+        let same = json!({"changes": [put("data", "d", "{}", 1)]});
+        assert_eq!(root.post("projects/p/documents", same).await.is(200)["documents"], json!([]));
+        let gone = json!([
+            {"kind": "config", "name": "one", "op": "delete", "base_version": 1},
+            {"kind": "schema", "name": "one", "op": "delete", "base_version": 1},
+        ]);
+        root.post("projects/p/documents", json!({"changes": gone})).await.is(200);
+        root.get("projects/p/schemas/one").await.is(404);
+        let many: Vec<_> = (0..101).map(|at| put("data", &format!("d{at}"), "{}", 0)).collect();
+        root.post("projects/p/documents", json!({"changes": many})).await.problem(422, "invalid_changes");
+        // Who may write one of them only writes none.
+        let key = it.holder(&it.key("p", json!([{"scope": "policy:write", "prefix": "d"}])).await);
+        let mixed = json!({"changes": [put("data", "d", "{\"y\": 1}", 1), put("data", "e", "{}", 0)]});
+        key.post("projects/p/documents", mixed).await.is(403);
+        assert_eq!(root.get("projects/p/data/d").await.is(200)["version"], 1);
+    });
+}
+
+#[test]
+fn changing_several_documents_gets_around_no_approval() {
+    served(async |it| {
+        it.empty_project("p").await;
+        let root = it.root();
+        root.put("projects/p/environments/default", json!({"approvals": {"quorum": 1}})).await.is(200);
+        let change = json!({"kind": "data", "name": "d", "op": "put", "content": "{}", "base_version": 0});
+        let refused = root.post("projects/p/documents", json!({"changes": [change]})).await;
+        refused.problem(403, "approval_required");
+        root.get("projects/p/data/d").await.is(404);
+    });
+}

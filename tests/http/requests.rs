@@ -358,3 +358,32 @@ fn a_rollback_sticks_until_a_person_activates() {
         assert_eq!(live().await, (json!(1), json!(2)));
     });
 }
+
+#[test]
+fn a_request_binds_a_config_to_its_schema() {
+    served(async |it| {
+        let team = Team::new(it).await;
+        let draft = |content: &str, schema: &str, base: u64| {
+            json!({"title": "t", "changes": [{"kind": "config", "name": "c", "op": "put", "content": content,
+                "schema": schema, "base_version": base}]})
+        };
+        let whole = r#"{"required": ["a"]}"#;
+        let refused = team.author.post("projects/p/requests", draft("{}", whole, 0)).await;
+        refused.problem(422, "schema_violation");
+        let request = team.author.post("projects/p/requests", draft(r#"{"a": 1}"#, whole, 0)).await.is(201);
+        let kinds: Vec<&Value> =
+            request["changes"].as_array().unwrap().iter().map(|change| &change["kind"]).collect();
+        assert_eq!(kinds, ["config", "schema"], "{request}");
+        approve(&team.ann, &request).await.is(200);
+        apply(&team.ann, &request).await.is(200);
+        assert_eq!(it.root().get("projects/p/configs/c").await.is(200)["schema"], "c");
+        it.root().put("projects/p/configs/c", json!({})).await.problem(422, "schema_violation");
+        // Letting go of it is a change that approvers see.
+        let request = team.author.post("projects/p/requests", draft(r#"{"a": 1}"#, "", 1)).await.is(201);
+        assert!(request["diff"].as_str().unwrap().contains("(its schema)\n@@ -1 +0,0 @@\n-c"), "{request}");
+        let mut policy = wider(1);
+        policy["changes"][0]["schema"] = json!("c");
+        let refused = team.author.post("projects/p/requests", policy).await.problem(422, "invalid_changes");
+        assert_eq!(refused["errors"][0]["path"], "/changes/0/schema", "{refused}");
+    });
+}

@@ -74,6 +74,58 @@ pub struct PutDocument {
     pub schema: Option<String>,
 }
 
+/// What becomes of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeOp {
+    /// It gets a new version.
+    Put,
+    /// It is removed by a tombstone version.
+    Delete,
+}
+
+/// A change of one document, as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DraftChange {
+    /// The kind.
+    pub kind: Kind,
+    /// The name.
+    pub name: String,
+    /// What becomes of it.
+    pub op: ChangeOp,
+    /// The new text, for `put`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// For configs: the schema to keep to from now on, by name or as JSON; empty for none, as before if not
+    /// given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+    /// The version that the change was made for; 0: it does not exist yet.
+    pub base_version: u64,
+}
+
+/// Changes several documents, all or none of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WriteDocuments {
+    /// The changes, 1 to 100.
+    pub changes: Vec<DraftChange>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What became of several documents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WrittenDocuments {
+    /// The versions that were written; a text that was there already is none.
+    pub documents: Vec<Document>,
+    /// The release that the changes made, where auto-release is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+}
+
 /// One version of a document, without its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Document {

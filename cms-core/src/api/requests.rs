@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::configs::ConfigChange;
-use super::documents::Kind;
+use super::documents::{ChangeOp, DraftChange, Kind};
 use super::releases::{Activation, ReleaseChange};
 use crate::clock::Timestamp;
 
@@ -52,33 +52,6 @@ pub struct EditRequest {
     /// For how many seconds from now on it stays open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<u64>,
-}
-
-/// What becomes of a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ChangeOp {
-    /// It gets a new version.
-    Put,
-    /// It is removed by a tombstone version.
-    Delete,
-}
-
-/// A change of one document, as it is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DraftChange {
-    /// The kind.
-    pub kind: Kind,
-    /// The name.
-    pub name: String,
-    /// What becomes of it.
-    pub op: ChangeOp,
-    /// The new text, for `put`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content: Option<String>,
-    /// The version that the change was made for; 0: it does not exist yet.
-    pub base_version: u64,
 }
 
 /// Where a change request stands.
@@ -166,6 +139,9 @@ pub struct RequestChange {
     /// SHA-256 of the new text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
+    /// The schema that the config keeps to from then on; empty for none, as before if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
     /// The version that the change was made for.
     pub base_version: u64,
 }

@@ -79,7 +79,8 @@ pub(crate) async fn check(
 /// The first error with what is wrong elsewhere as well.
 fn together(first: Error, other: &Error) -> Error {
     let mut places = first.places().to_vec();
-    places.extend(other.places().iter().cloned());
+    // What is wrong whatever the environment is told once.
+    places.extend(other.places().iter().filter(|place| !first.places().contains(place)).cloned());
     places.truncate(MAX_VIOLATIONS);
     first.with_places(places)
 }

@@ -4,7 +4,9 @@
 //!
 //! Writing is in `write`; what a kind accepts is in `gate`.
 
+mod batch;
 mod diff;
+mod draft;
 mod edit;
 mod encoded;
 mod gate;
@@ -18,7 +20,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use batch::base_changed;
 pub use diff::unified;
+pub use draft::MAX_CHANGES;
+pub(crate) use draft::{Based, parse as parse_drafts, with_schemas};
 pub use edit::DataEdit;
 pub use encoded::EncodedDocument;
 use encoded::Stored;
@@ -385,6 +390,14 @@ async fn read_version(scope: &Scope, kind: Kind, name: &Name, version: u64) -> R
         Some(entry) => decode(&entry.key, &entry.value),
         None => Err(not_found(kind, name, Some(version))),
     }
+}
+
+/// The schema that a version of a config keeps to; empty for none.
+pub(crate) async fn schema_of(scope: &Scope, name: &Name, version: u64) -> Result<String> {
+    if version == 0 {
+        return Ok(String::new());
+    }
+    Ok(read_version(scope, Kind::Config, name, version).await?.schema.unwrap_or_default())
 }
 
 /// The text of a version; empty before the first and for tombstones.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
+use super::draft::Based;
 use super::gate::{Gate, Passed};
 use super::live::{Aim, Live};
 use super::record::{BucketEntry, SetRecord, VersionRecord, decode, encode};
@@ -17,7 +18,7 @@ use super::{
     MAX_DOCUMENT_BYTES, MAX_DOCUMENTS, MAX_MESSAGE_CHARS, MAX_VERSIONS, Written, head_key, not_found,
     version_key, write_action,
 };
-use crate::api::documents::Kind;
+use crate::api::documents::{Kind, WrittenDocuments};
 use crate::audit::NewRecord;
 use crate::auth::{Authorized, Target};
 use crate::context::RequestContext;
@@ -77,7 +78,7 @@ pub(crate) trait Plan: Send + Sync {
 /// exist yet).
 #[derive(Debug)]
 pub(crate) struct Batch {
-    pub(crate) changes: Vec<(Change, u64)>,
+    pub(crate) changes: Vec<Based>,
     /// Where the changes are to be live beside where releases are made by themselves.
     pub(crate) environment: Option<String>,
     pub(crate) message: Option<String>,
@@ -229,6 +230,34 @@ impl Writer {
         Err(too_many_writers())
     }
 
+    /// Tries once to change documents that a caller names, each from the version that its change was made
+    /// for; `None` if somebody else was faster. What is unchanged is no new version.
+    ///
+    /// # Errors
+    /// `Stale` if a document is not at its base; what the gate refuses.
+    pub(crate) async fn write_together(
+        &self,
+        ctx: &RequestContext,
+        proof: &Authorized,
+        changes: &[Based],
+        message: Option<&String>,
+    ) -> Result<Option<WrittenDocuments>> {
+        let write =
+            Write { ctx, proof, scope: self.kit.scope(proof), message: message.cloned(), aim: Aim::Auto };
+        let _turn = self.begin(&write, &[]).await?;
+        let (present, mut changes) = self.read_based(&write, changes).await?;
+        changes.retain(|(change, head)| unchanged(change, head.as_ref()).is_none());
+        if changes.is_empty() {
+            return Ok(Some(WrittenDocuments { documents: Vec::new(), release: None }));
+        }
+        let prepared = self.prepare(&write, present, changes).await?;
+        let documents = prepared.written.iter().map(|written| written.document.clone()).collect();
+        let written = WrittenDocuments { documents, release: prepared.release.clone() };
+        ctx.offer(&written)?;
+        let records = prepared.records(&write.scope, message);
+        Ok(self.commit(&write, prepared, &records).await?.map(|_| written))
+    }
+
     /// Checks changes as a request asks for them, without writing anything.
     ///
     /// # Errors
@@ -241,7 +270,7 @@ impl Writer {
     ) -> Result<()> {
         let write = self.batch_write(ctx, proof, batch);
         check_message(batch.message.as_deref())?;
-        let (present, changes) = self.read_batch(&write, batch).await?;
+        let (present, changes) = self.read_based(&write, &batch.changes).await?;
         self.prepare(&write, present, changes).await.map(drop)
     }
 
@@ -259,19 +288,13 @@ impl Writer {
     ) -> Result<Option<()>> {
         let write = self.batch_write(ctx, proof, batch);
         let _turn = self.begin(&write, &[]).await?;
-        let (present, changes) = self.read_batch(&write, batch).await?;
-        let prepared = self.prepare(&write, present, changes).await?;
+        let (present, changes) = self.read_based(&write, &batch.changes).await?;
+        let mut prepared = self.prepare(&write, present, changes).await?;
         let (record, closing) = closing(prepared.release.as_deref())?;
         let mut records = prepared.records(&write.scope, write.message.as_ref());
         records.push(prepared.stamped(record));
-        let transaction = prepared.transaction.and(closing);
-        match self.kit.commit_all(ctx, &records, transaction).await? {
-            Outcome::Conflict { .. } => Ok(None),
-            Outcome::Committed { .. } => {
-                self.gate.keep(&write.scope, &prepared.set, prepared.passed);
-                Ok(Some(()))
-            }
-        }
+        prepared.transaction = prepared.transaction.and(closing);
+        Ok(self.commit(&write, prepared, &records).await?.map(drop))
     }
 
     fn batch_write<'a>(&self, ctx: &'a RequestContext, proof: &'a Authorized, batch: &'a Batch) -> Write<'a> {
@@ -280,10 +303,10 @@ impl Writer {
     }
 
     /// What there is, if every document is at the version that its change was made for.
-    async fn read_batch(&self, write: &Write<'_>, batch: &Batch) -> Result<(Present, Vec<Headed>)> {
+    async fn read_based(&self, write: &Write<'_>, based: &[Based]) -> Result<(Present, Vec<Headed>)> {
         let present = present(&write.scope).await?;
-        let mut changes = Vec::with_capacity(batch.changes.len());
-        for (change, base) in &batch.changes {
+        let mut changes = Vec::with_capacity(based.len());
+        for (change, base) in based {
             check_size(change)?;
             let head = read_head(&write.scope, change).await?;
             expect(change, &Expected::from(Some(*base)), head.as_ref())?;
@@ -321,10 +344,20 @@ impl Writer {
         if let [written] = prepared.written.as_slice() {
             ctx.offer(written)?;
         }
-        match self.kit.commit_all(ctx, &records, prepared.transaction).await? {
+        self.commit(write, prepared, &records).await
+    }
+
+    /// Commits what was prepared, and keeps what it was compiled to; `None` if somebody else was faster.
+    async fn commit(
+        &self,
+        write: &Write<'_>,
+        prepared: Prepared,
+        records: &[NewRecord],
+    ) -> Result<Option<Vec<Written>>> {
+        match self.kit.commit_all(write.ctx, records, prepared.transaction).await? {
             Outcome::Conflict { .. } => Ok(None),
             Outcome::Committed { .. } => {
-                self.gate.keep(scope, &prepared.set, prepared.passed);
+                self.gate.keep(&write.scope, &prepared.set, prepared.passed);
                 Ok(Some(prepared.written))
             }
         }

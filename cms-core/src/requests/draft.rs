@@ -7,124 +7,81 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::record::{ActiveRecord, Bound, ChangeRecord, Draft, RequestRecord, RuleRecord};
-use crate::api::documents::Kind;
-use crate::api::requests::{ChangeOp, DraftChange};
+use crate::api::documents::{DraftChange, Kind};
 use crate::documents::record::SetRecord;
 use crate::documents::set::{blob_key, hash, read_string};
-use crate::documents::{Aim, Batch, Change, MAX_DOCUMENT_BYTES, text_of, touched, unified};
-use crate::error::{Error, Place, Result};
+use crate::documents::{
+    Aim, Based, Batch, Change, parse_drafts as parse, schema_of, text_of, touched, unified, with_schemas,
+};
+use crate::error::{Error, Result};
 use crate::ids::Name;
 use crate::releases::activate::{ReadEnvironment, read_environment};
 use crate::releases::canonical::canonical;
 use crate::releases::{compare_sets, read_project, read_release};
 use crate::store::{Scope, Transaction};
 
-/// How many changes a request holds at most.
-pub const MAX_CHANGES: usize = 100;
-
 /// Texts by their hashes.
 pub(super) type Texts = BTreeMap<String, String>;
 
-/// Changes as they were sent, with their texts.
+/// Changes as they were sent.
 #[derive(Debug)]
-pub(super) struct Sent {
-    pub(super) changes: Vec<ChangeRecord>,
-    texts: Texts,
-}
+pub(super) struct Sent(Vec<Based>);
 
 impl Sent {
-    /// Takes changes apart, in the order of kinds and names.
+    /// Reads changes.
     ///
     /// # Errors
     /// `Unprocessable` with places.
     pub(super) fn parse(sent: Vec<DraftChange>) -> Result<Self> {
-        if sent.is_empty() || sent.len() > MAX_CHANGES {
-            let text = format!("a request holds 1 to {MAX_CHANGES} changes, not {}", sent.len());
-            return Err(Error::unprocessable("invalid_changes", text));
-        }
-        let (mut changes, mut texts, mut places) = (Vec::new(), BTreeMap::new(), Vec::new());
-        let mut known = BTreeSet::new();
-        for (at, change) in sent.into_iter().enumerate() {
-            if let Some((field, message)) =
-                fault(&change, known.contains(&(change.kind, change.name.clone())))
-            {
-                places.push(Place {
-                    path: Some(format!("/changes/{at}/{field}")),
-                    message,
-                    ..Place::default()
-                });
-            }
-            known.insert((change.kind, change.name.clone()));
-            let hash = change.content.as_ref().map(|content| hash(content.as_bytes()));
-            texts.extend(hash.clone().zip(change.content));
-            let DraftChange { kind, name, base_version, .. } = change;
-            changes.push(ChangeRecord { kind, name, hash, base_version });
-        }
-        if !places.is_empty() {
-            return Err(
-                Error::unprocessable("invalid_changes", "some changes cannot be made").with_places(places)
-            );
-        }
-        changes.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-        Ok(Self { changes, texts })
+        parse(sent).map(Self)
+    }
+
+    /// The same with a document for each schema that came with its config.
+    pub(super) async fn with_schemas(self, scope: &Scope) -> Result<Self> {
+        with_schemas(scope, self.0).await.map(Self)
+    }
+
+    /// The changes as the request holds them.
+    pub(super) fn records(&self) -> Vec<ChangeRecord> {
+        let record = |(change, base): &Based| ChangeRecord {
+            kind: change.kind,
+            name: change.name.to_string(),
+            hash: change.content.as_ref().map(|content| hash(content.as_bytes())),
+            schema: change.schema.clone(),
+            base_version: *base,
+        };
+        self.0.iter().map(record).collect()
     }
 
     /// The new texts.
-    pub(super) fn texts(&self) -> &Texts {
-        &self.texts
-    }
-
-    /// The part of a transaction that keeps the texts.
-    pub(super) fn store(&self, scope: &Scope) -> Transaction {
-        self.texts.iter().fold(Transaction::new(), |transaction, (hash, text)| {
-            transaction.put(scope.key(&blob_key(hash)), text.clone())
-        })
+    pub(super) fn texts(&self) -> Texts {
+        let contents = self.0.iter().filter_map(|(change, _)| change.content.clone());
+        contents.map(|content| (hash(content.as_bytes()), content)).collect()
     }
 
     /// The changes as they will be written.
-    ///
-    /// # Errors
-    /// `Invalid` for a name that is none.
-    pub(super) fn batch(&self, environment: Option<String>) -> Result<Batch> {
-        let change = |change: &ChangeRecord| {
-            let content = change.hash.as_ref().and_then(|hash| self.texts.get(hash)).cloned();
-            Ok((Change::new(change.kind, Name::parse(&change.name)?, content), change.base_version))
-        };
-        let changes = self.changes.iter().map(change).collect::<Result<_>>()?;
-        Ok(Batch { changes, environment, message: None })
+    pub(super) fn batch(&self, environment: Option<String>) -> Batch {
+        Batch { changes: self.0.clone(), environment, message: None }
     }
 }
 
-/// What is wrong with a change in itself, and in which field.
-fn fault(change: &DraftChange, is_known: bool) -> Option<(&'static str, String)> {
-    if let Err(error) = Name::parse(&change.name) {
-        return Some(("name", error.message().to_owned()));
-    }
-    if is_known {
-        return Some(("name", format!("the {} `{}` is named twice", change.kind.as_str(), change.name)));
-    }
-    match (change.op, &change.content) {
-        (ChangeOp::Put, None) => Some(("content", String::from("`put` takes the new text"))),
-        (ChangeOp::Delete, Some(_)) => Some(("content", String::from("`delete` takes no text"))),
-        (ChangeOp::Delete, None) if change.base_version == 0 => {
-            Some(("base_version", String::from("what does not exist cannot be removed")))
-        }
-        (ChangeOp::Put, Some(content)) if content.len() > MAX_DOCUMENT_BYTES => {
-            Some(("content", format!("a document holds at most {MAX_DOCUMENT_BYTES} bytes")))
-        }
-        _ => None,
-    }
+/// The part of a transaction that keeps texts.
+pub(super) fn stored(scope: &Scope, texts: &Texts) -> Transaction {
+    texts.iter().fold(Transaction::new(), |transaction, (hash, text)| {
+        transaction.put(scope.key(&blob_key(hash)), text.clone())
+    })
 }
 
 /// The changes of a request, to be written.
 pub(super) async fn batch(scope: &Scope, record: &RequestRecord) -> Result<Batch> {
     let mut changes = Vec::with_capacity(record.draft.changes.len());
-    for ChangeRecord { kind, name, hash, base_version } in &record.draft.changes {
+    for ChangeRecord { kind, name, hash, schema, base_version } in &record.draft.changes {
         let content = match hash {
             Some(hash) => Some(read_string(scope, hash).await?),
             None => None,
         };
-        changes.push((Change::new(*kind, Name::parse(name)?, content), *base_version));
+        let change = Change { schema: schema.clone(), ..Change::new(*kind, Name::parse(name)?, content) };
+        changes.push((change, *base_version));
     }
     let message = Some(format!("{} (request {})", record.title, record.id));
     Ok(Batch { changes, environment: record.draft.environment.clone(), message })
@@ -218,6 +175,11 @@ pub(super) async fn diff(scope: &Scope, record: &RequestRecord, fresh: &Texts) -
             let label = |state: &str| format!("{}/{name}@{state}", change.kind.as_str());
             let target = if change.hash.is_some() { "new" } else { "removed" };
             whole.push_str(&unified(&text, &new, &label(&old.to_string()), &label(target)));
+            if let Some(schema) = &change.schema {
+                let label = |state: &str| format!("{} (its schema)", label(state));
+                let bound = schema_of(scope, &name, old).await?;
+                whole.push_str(&unified(&bound, schema, &label(&old.to_string()), &label(target)));
+            }
         }
     }
     Ok(whole)

@@ -15,7 +15,6 @@ mod standing;
 
 use std::sync::Arc;
 
-pub use draft::MAX_CHANGES;
 pub(crate) use schedule::apply_due;
 
 use crate::api::documents::Kind;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::draft::{Sent, Texts, batch, bound, content_hash};
+use super::draft::{Sent, Texts, batch, bound, content_hash, stored};
 use super::record::{Bound, ChangeRecord, Draft, REQUESTS, RequestRecord};
 use super::schedule::due_key;
 use super::{ATTEMPTS, Read, Requests, check_unended, checks_of, contended};
@@ -13,7 +13,7 @@ use crate::audit::NewRecord;
 use crate::auth::{Action, Authorized, Target};
 use crate::clock::Timestamp;
 use crate::context::RequestContext;
-use crate::documents::{Batch, check_message};
+use crate::documents::{Batch, base_changed, check_message};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expected::Expected;
 use crate::ids::{EnvironmentId, ProjectId};
@@ -47,20 +47,21 @@ impl Requests {
         check_message(create.reason.as_deref())?;
         let environment = create.environment.as_deref().map(EnvironmentId::parse).transpose()?;
         let sent = Sent::parse(create.changes)?;
-        let proof = self.authorize_changes(ctx, project, &sent.changes, environment.as_ref()).await?;
+        let proof = self.authorize_changes(ctx, project, &sent.records(), environment.as_ref()).await?;
         if let Some(given) = ctx.given()? {
             return Ok(given);
         }
         let scope = self.kit.scope(&proof);
         self.check_room(&scope).await?;
+        let sent = sent.with_schemas(&scope).await?;
         let draft = Draft {
-            changes: sent.changes.clone(),
+            changes: sent.records(),
             release: None,
             environment: create.environment,
             apply_at: create.apply_at,
         };
         let bound = bound(&scope, &draft).await?;
-        self.check_changes(ctx, &proof, &sent.batch(draft.environment.clone())?).await?;
+        self.check_changes(ctx, &proof, &sent.batch(draft.environment.clone())).await?;
         let now = self.kit.now();
         let id = uuid::Uuid::now_v7().to_string();
         let record = RequestRecord {
@@ -80,7 +81,8 @@ impl Requests {
             approvals: Vec::new(),
             end: None,
         };
-        self.submit(ctx, &scope, &record, sent.texts(), sent.store(&scope)).await
+        let texts = sent.texts();
+        self.submit(ctx, &scope, &record, &texts, stored(&scope, &texts)).await
     }
 
     /// Writes a new request, with what belongs to it.
@@ -124,6 +126,10 @@ impl Requests {
         let sent = edit.changes.map(Sent::parse).transpose()?;
         let proof = self.authorize(ctx, Action::RequestRead, project, id).await?;
         let scope = self.kit.scope(&proof);
+        let sent = match sent {
+            Some(sent) => Some(sent.with_schemas(&scope).await?),
+            None => None,
+        };
         for _ in 0..ATTEMPTS {
             let Read { entry, mut record } = self.read(&scope, id).await?;
             self.check_author(ctx, &proof, &record).await?;
@@ -135,13 +141,13 @@ impl Requests {
             }
             let environment = record.draft.environment.as_deref().map(EnvironmentId::parse).transpose()?;
             if let Some(sent) = &sent {
-                record.draft.changes.clone_from(&sent.changes);
+                record.draft.changes = sent.records();
             }
             self.authorize_changes(ctx, project, &record.draft.changes, environment.as_ref()).await?;
             record.draft.apply_at = edit.apply_at.or(record.draft.apply_at);
             record.bound = bound(&scope, &record.draft).await?;
             let changes = match &sent {
-                Some(sent) => sent.batch(record.draft.environment.clone())?,
+                Some(sent) => sent.batch(record.draft.environment.clone()),
                 None => batch(&scope, &record).await?,
             };
             self.check_changes(ctx, &proof, &changes).await?;
@@ -162,7 +168,7 @@ impl Requests {
             let mut change =
                 self.write(&audience, "request.edited", place, &record)?.and(due(&scope, &record));
             if let Some(sent) = &sent {
-                change = change.and(sent.store(&scope));
+                change = change.and(stored(&scope, &sent.texts()));
             }
             if let Outcome::Committed { .. } = self.kit.commit(ctx, audited, change).await? {
                 return self.show(ctx, &scope, &record, entry.version + 1, &Texts::new()).await;
@@ -189,12 +195,7 @@ impl Requests {
 
     /// Checks that the changes could be written now.
     async fn check_changes(&self, ctx: &RequestContext, proof: &Authorized, batch: &Batch) -> Result<()> {
-        let checked = self.writer.check_batch(ctx, proof, batch).await;
-        checked.map_err(|error| match error.kind() {
-            ErrorKind::Stale => Error::conflict("base_changed", error.message())
-                .with_hint("read the document again, and make the change for its present version"),
-            _ => error,
-        })
+        self.writer.check_batch(ctx, proof, batch).await.map_err(base_changed)
     }
 
     pub(super) async fn check_room(&self, scope: &Scope) -> Result<()> {

@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::documents::Kind;
-use crate::api::requests::{Approval, ChangeOp, RequestChange, RequestCheck, RequestOutcome, RequestState};
+use crate::api::documents::{ChangeOp, Kind};
+use crate::api::requests::{Approval, RequestChange, RequestCheck, RequestOutcome, RequestState};
 use crate::clock::Timestamp;
 
 /// What the relative keys of requests begin with.
@@ -58,6 +58,9 @@ pub(crate) struct ChangeRecord {
     /// SHA-256 of the new text; without one, the document is removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) hash: Option<String>,
+    /// For configs: the schema to keep to, empty for none; as before if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) schema: Option<String>,
     pub(crate) base_version: u64,
 }
 
@@ -135,6 +138,7 @@ impl ChangeRecord {
             name: self.name.clone(),
             op: if self.hash.is_some() { ChangeOp::Put } else { ChangeOp::Delete },
             hash: self.hash.clone(),
+            schema: self.schema.clone(),
             base_version: self.base_version,
         }
     }
@@ -183,9 +187,16 @@ mod tests {
                         kind: Kind::Policy,
                         name: "a".into(),
                         hash: Some("00ff".into()),
+                        schema: None,
                         base_version: 1,
                     },
-                    ChangeRecord { kind: Kind::Data, name: "b".into(), hash: None, base_version: 3 },
+                    ChangeRecord {
+                        kind: Kind::Data,
+                        name: "b".into(),
+                        hash: None,
+                        schema: None,
+                        base_version: 3,
+                    },
                 ],
                 release: None,
                 environment: Some("prod".into()),

@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `cms apply`: a folder of documents becomes what a project holds. Done twice, the second time changes
-//! nothing.
+//! `cms apply`: a folder of documents becomes what a project holds, in one commit. Done twice, the second
+//! time changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use cms_core::documents::text_hash;
+use cms_core::documents::{MAX_CHANGES, text_hash};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::app::{App, EnvironmentArg, ProjectArg};
 use super::client::{Call, Client};
 use super::failure::Failure;
-use super::request::{KINDS, planned};
+use super::request::KINDS;
 use super::route::Route;
 use super::{input, list};
 
-/// The folders, in the order in which they are written: what is referred to comes first.
+/// The folders: what is referred to comes first.
 const FOLDERS: [&str; 6] = ["data", "policies", "schemas", "variables", "templates", "configs"];
 
 /// Make a project hold what a folder holds
 #[derive(Args)]
 #[command(after_help = "The folder: policies/**.rego, data/**.json, configs/**, schemas/**, templates/**,\n\
-    variables/**; names are paths without their extension.\n\n\
+    variables/**; names are paths without their extension. A config with a schema of its own name in the\n\
+    folder keeps to it. All of it is written or nothing, at most 100 documents at a time.\n\n\
     Example:\n  cms apply -f ./rag --dry-run -p rag\n  cms apply -f ./rag --request \"Sprint 12\" -p rag")]
 pub(crate) struct ApplyArgs {
     #[command(flatten)]
@@ -34,7 +35,8 @@ pub(crate) struct ApplyArgs {
     /// Say what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Remove documents that the folder does not hold, of the kinds that it has folders for
+    /// Remove documents that the folder does not hold, of the kinds that it has folders for: with a folder
+    /// `policies`, also the default ones of the project
     #[arg(long)]
     prune: bool,
     /// Open a change request of this title instead of writing
@@ -50,12 +52,20 @@ pub(crate) struct ApplyArgs {
 /// What becomes of a document.
 struct Step {
     kind: &'static str,
-    path: &'static str,
     name: String,
     /// The new text; without one, the document is removed.
     content: Option<String>,
+    /// For a config: the schema that it is to keep to; as before without one.
+    schema: Option<String>,
     /// The present version; 0: it does not exist.
     base: u64,
+}
+
+/// What there is of a document.
+struct Present {
+    version: u64,
+    hash: String,
+    schema: Option<String>,
 }
 
 /// Applies a folder.
@@ -65,16 +75,21 @@ struct Step {
 pub(crate) async fn run(args: ApplyArgs, app: &App) -> Result<(), Failure> {
     let (project, client) = (Route::project(&app.project(&args.project)?)?, app.client()?);
     let (steps, same) = plan(&args, &client, &project).await?;
-    if !args.dry_run {
-        match &args.request {
-            _ if steps.is_empty() => {}
-            Some(title) => return open(&args, app, &client, project, title, steps).await,
-            None => {
-                for step in &steps {
-                    write(&client, &project, step, args.message.as_ref()).await?;
-                }
-            }
+    if steps.len() > MAX_CHANGES {
+        let text =
+            format!("{} documents would change, but only {MAX_CHANGES} are changed together", steps.len());
+        return Err(
+            Failure::usage(text).hint("divide the folder into several, and apply one after the other")
+        );
+    }
+    let is_written = !args.dry_run && !steps.is_empty();
+    match &args.request {
+        Some(title) if is_written => return open(&args, app, &client, project, title, &steps).await,
+        None if is_written => {
+            let body = json!({"changes": planned(&steps), "message": args.message});
+            client.call(Call::json(Method::POST, project.fixed("documents"), &body)).await?;
         }
+        _ => {}
     }
     let shown: Vec<Value> = steps.iter().map(Step::shown).collect();
     let report = json!({"changes": shown, "unchanged": same, "applied": !args.dry_run});
@@ -85,6 +100,10 @@ pub(crate) async fn run(args: ApplyArgs, app: &App) -> Result<(), Failure> {
 async fn plan(args: &ApplyArgs, client: &Client, project: &Route) -> Result<(Vec<Step>, usize), Failure> {
     let (mut steps, mut removals, mut same) = (Vec::new(), Vec::new(), 0);
     let mut known = false;
+    let schemas = match args.folder.join("schemas") {
+        root if root.is_dir() => documents(&root, "schemas")?,
+        _ => BTreeMap::new(),
+    };
     for folder in FOLDERS {
         let root = args.folder.join(folder);
         let Some((kind, path)) = KINDS.iter().find(|(_, path)| *path == folder) else { continue };
@@ -95,16 +114,26 @@ async fn plan(args: &ApplyArgs, client: &Client, project: &Route) -> Result<(Vec
         let mut present = present(client, project, path).await?;
         for (name, file) in documents(&root, folder)? {
             let content = input::text(&file)?;
+            let schema = (folder == "configs" && schemas.contains_key(&name)).then(|| name.clone());
             let there = present.remove(&name);
-            if there.as_ref().is_some_and(|(_, hash)| *hash == text_hash(&content)) {
+            let is_same = |there: &Present| {
+                there.hash == text_hash(&content) && (schema.is_none() || schema == there.schema)
+            };
+            if there.as_ref().is_some_and(is_same) {
                 same += 1;
                 continue;
             }
-            let base = there.map_or(0, |(version, _)| version);
-            steps.push(Step { kind, path, name, content: Some(content), base });
+            let base = there.map_or(0, |there| there.version);
+            steps.push(Step { kind, name, content: Some(content), schema, base });
         }
         if args.prune {
-            let step = |(name, (base, _))| Step { kind, path, name, content: None, base };
+            let step = |(name, there): (String, Present)| Step {
+                kind,
+                name,
+                content: None,
+                schema: None,
+                base: there.version,
+            };
             removals.extend(present.into_iter().map(step));
         }
     }
@@ -117,19 +146,19 @@ async fn plan(args: &ApplyArgs, client: &Client, project: &Route) -> Result<(Vec
     Ok((steps, same))
 }
 
-/// The documents of a kind that there are: version and hash by name.
-async fn present(
-    client: &Client,
-    project: &Route,
-    path: &str,
-) -> Result<BTreeMap<String, (u64, String)>, Failure> {
+/// The documents of a kind that there are, by name.
+async fn present(client: &Client, project: &Route, path: &str) -> Result<BTreeMap<String, Present>, Failure> {
     let call = Call::get(project.clone().fixed(path)).query("limit", Some(200));
     let text = list::everything(client, call).await?;
     let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
     let items = value.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-    let text = |item: &Value, key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let version = |item: &Value| item.get("version").and_then(Value::as_u64).unwrap_or_default();
-    Ok(items.iter().map(|item| (text(item, "name"), (version(item), text(item, "hash")))).collect())
+    let text = |item: &Value, key: &str| item.get(key).and_then(Value::as_str).map(str::to_owned);
+    let present = |item: &Value| Present {
+        version: item.get("version").and_then(Value::as_u64).unwrap_or_default(),
+        hash: text(item, "hash").unwrap_or_default(),
+        schema: text(item, "schema"),
+    };
+    Ok(items.iter().map(|item| (text(item, "name").unwrap_or_default(), present(item))).collect())
 }
 
 /// The files of a folder by the names of their documents.
@@ -175,22 +204,15 @@ fn name_of(root: &Path, path: &Path) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
-async fn write(
-    client: &Client,
-    project: &Route,
-    step: &Step,
-    message: Option<&String>,
-) -> Result<(), Failure> {
-    let route = project.clone().fixed(step.path).name(&step.name)?;
-    let version = (step.base > 0).then(|| step.base.to_string());
-    let call = match &step.content {
-        Some(content) => Call::new(Method::PUT, route)
-            .body("text/plain", content.clone())
-            .header("If-None-Match", (step.base == 0).then_some("*")),
-        None => Call::new(Method::DELETE, route),
+/// The steps as the server takes them.
+fn planned(steps: &[Step]) -> Vec<Value> {
+    let step = |Step { kind, name, content, schema, base }: &Step| {
+        let op = if content.is_some() { "put" } else { "delete" };
+        json!({
+            "kind": kind, "name": name, "op": op, "content": content, "schema": schema, "base_version": base,
+        })
     };
-    client.call(call.query("message", message).if_match(version.as_ref())).await?;
-    Ok(())
+    steps.iter().map(step).collect()
 }
 
 async fn open(
@@ -199,15 +221,12 @@ async fn open(
     client: &Client,
     project: Route,
     title: &str,
-    steps: Vec<Step>,
+    steps: &[Step],
 ) -> Result<(), Failure> {
-    let changes: Vec<Value> = steps
-        .into_iter()
-        .map(|step| planned(step.kind, &step.name, step.content, &json!(step.base)))
-        .collect();
     let environment = app.named_environment(&args.environment);
-    let body =
-        json!({"title": title, "reason": args.message, "environment": environment, "changes": changes});
+    let body = json!({
+        "title": title, "reason": args.message, "environment": environment, "changes": planned(steps),
+    });
     let answer = client.call(Call::json(Method::POST, project.fixed("requests"), &body)).await?;
     app.show(&answer, &[("request", "id"), ("state", "state"), ("hash", "hash")])
 }

@@ -121,6 +121,9 @@ struct Create {
     /// A new text for a document, from a file (may be repeated)
     #[arg(long = "put", value_name = "KIND:NAME=FILE")]
     puts: Vec<String>,
+    /// The schema that a config is to keep to: the name of one; nothing for none (may be repeated)
+    #[arg(long = "schema", value_name = "CONFIG=SCHEMA")]
+    schemas: Vec<String>,
     /// A document to remove (may be repeated)
     #[arg(long = "delete", value_name = "KIND:NAME")]
     deletes: Vec<String>,
@@ -211,6 +214,17 @@ async fn draft(args: &Create, app: &App, client: &Client, project: &Route) -> Re
         let (document, file) = put.split_once('=').ok_or_else(|| wrong(put, "KIND:NAME=FILE"))?;
         changes.push(change(client, project, document, Some(input::text(&PathBuf::from(file))?)).await?);
     }
+    for binding in &args.schemas {
+        let (config, schema) = binding.split_once('=').ok_or_else(|| wrong(binding, "CONFIG=SCHEMA"))?;
+        let is_own = |change: &&mut Value| {
+            let part = |key: &str| change.get(key).and_then(Value::as_str);
+            (part("kind"), part("name")) == (Some("config"), Some(config))
+        };
+        let Some(Value::Object(change)) = changes.iter_mut().find(is_own) else {
+            return Err(Failure::usage(format!("`--schema {binding}` takes a `--put config:{config}=FILE`")));
+        };
+        change.insert("schema".to_owned(), json!(schema));
+    }
     for document in &args.deletes {
         changes.push(change(client, project, document, None).await?);
     }
@@ -242,7 +256,7 @@ async fn change(
 }
 
 /// A change as a request holds it.
-pub(crate) fn planned(kind: &str, name: &str, content: Option<String>, base: &Value) -> Value {
+fn planned(kind: &str, name: &str, content: Option<String>, base: &Value) -> Value {
     match content {
         Some(content) => {
             json!({"kind": kind, "name": name, "op": "put", "content": content, "base_version": base})
@@ -253,7 +267,11 @@ pub(crate) fn planned(kind: &str, name: &str, content: Option<String>, base: &Va
 
 fn wrong(given: &str, form: &str) -> Failure {
     let kinds: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
-    Failure::usage(format!("`{given}` is not `{form}`, where KIND is one of {}", kinds.join(", ")))
+    let kinds = match form.contains("KIND") {
+        true => format!(", where KIND is one of {}", kinds.join(", ")),
+        false => String::new(),
+    };
+    Failure::usage(format!("`{given}` is not `{form}`{kinds}"))
 }
 
 /// The difference of a request, with the hash that approves it.

@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use cms_core::api::PageQuery;
 use cms_core::api::documents::{
-    Document, DocumentContent, DocumentDiff, Kind, PutDocument, RollbackDocument,
+    Document, DocumentContent, DocumentDiff, Kind, PutDocument, RollbackDocument, WriteDocuments,
+    WrittenDocuments,
 };
 use cms_core::api::page::Page;
 use cms_core::ids::{Name, ProjectId};
@@ -21,7 +22,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::caller::Caller;
-use crate::http::extract::{ETag, Json, Params, Preconditions, RawBody};
+use crate::http::extract::{ETag, Json, LargeJsonText, Params, Preconditions, RawBody, Segments};
 use crate::http::problem::{Answer, Problem};
 use crate::http::reply::{json, made, tagged};
 use crate::http::routes::describe::{IfMatch, IfNoneMatch};
@@ -50,6 +51,7 @@ pub(crate) fn router() -> Table {
         .routes(v1(routes!(versions)))
         .routes(v1(routes!(diff)))
         .routes(v1(routes!(rollback)))
+        .routes(v1(routes!(write_all)))
         // The same handlers; a path without `{project}` and `{kind}` means the platform's policies.
         .route("/api/v1/policies", get(list))
         .route("/api/v1/policies/{*name}", get(read).put(put).delete(remove))
@@ -255,6 +257,18 @@ async fn rollback(
 ) -> Answer<impl IntoResponse> {
     let written = app.cms().documents().rollback(&ctx, &shelf.project, shelf.kind, &name, back).await?;
     Ok(tagged(written.document.version, written.document))
+}
+
+/// Changes several documents, all or none of them, each from the version that its change was made for.
+#[utoipa::path(post, path = "/projects/{project}/documents", tag = "documents", request_body = WriteDocuments,
+    responses((status = 200, description = "The versions that were written", body = WrittenDocuments)))]
+async fn write_all(
+    State(app): State<AppState>,
+    Caller(ctx): Caller,
+    Segments((project,)): Segments<(ProjectId,)>,
+    body: LargeJsonText,
+) -> Answer<Json<WrittenDocuments>> {
+    Ok(Json(app.cms().documents().write_all(&ctx, &project, body.parse_object()?).await?))
 }
 
 /// The document that a body means: an envelope by its own type, or a text by any other.
