@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A server in the process of the test, on a store of its own, that is verified when the test ends.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use cms_core::auth::Principal;
 use cms_core::crypto::DevSeal;
 use cms_core::ids::{EnvironmentId, ProjectId};
+use cms_core::mails::{Mail, Mailer};
 use cms_core::store::{MemoryStore, Store};
 use cms_core::{Cms, RequestContext};
 use cms_server::Options;
@@ -29,6 +31,23 @@ pub struct Served {
     nobody: Caller,
     opa: Caller,
     root: String,
+    letters: Arc<Letters>,
+}
+
+/// Mails that would have been sent.
+#[derive(Debug, Default)]
+struct Letters(Mutex<Vec<Mail>>);
+
+#[async_trait]
+impl Mailer for Letters {
+    async fn send(&self, mail: &Mail) -> Result<(), String> {
+        self.0.lock().unwrap().push(mail.clone());
+        if mail.to.starts_with("refused") {
+            Err(String::from("the mail server refused it with 550"))
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// Runs a test against a new installation, and verifies everything in it afterwards.
@@ -42,7 +61,9 @@ pub fn served_with(options: Options, test: impl AsyncFnOnce(&Served)) {
     runtime.block_on(async {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let notifier = HttpNotifier::new(vec!["127.0.0.1/32".parse().unwrap()]).unwrap();
+        let letters = Arc::<Letters>::default();
         let builder = Cms::builder(store.clone(), Arc::new(DevSeal)).notifier(Arc::new(notifier));
+        let builder = builder.mailer(letters.clone());
         let (cms, root) = builder.initialize().await.unwrap();
         let server =
             Server::bind(cms.clone(), "127.0.0.1:0".parse().unwrap(), None, 20_000, options).await.unwrap();
@@ -51,7 +72,7 @@ pub fn served_with(options: Options, test: impl AsyncFnOnce(&Served)) {
         let opa = Caller::new(&server.opa_url().unwrap());
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server.serve(stop.clone()));
-        let it = Served { cms, store, nobody, opa, root: root.expose().clone() };
+        let it = Served { cms, store, nobody, opa, root: root.expose().clone(), letters };
         test(&it).await;
         it.verify_clean().await;
         drop(it);
@@ -123,6 +144,16 @@ impl Served {
     /// Logs a user in; answers the pair of tokens.
     pub async fn login(&self, name: &str) -> Value {
         self.nobody().post("auth/login", json!({"username": name, "password": PASSWORD})).await.is(200)
+    }
+
+    /// Gives a user a mail address.
+    pub async fn address(&self, name: &str, email: &str) {
+        self.root().patch(&format!("users/{name}"), json!({"email": email})).await.is(200);
+    }
+
+    /// The mails that were sent so far.
+    pub fn letters(&self) -> Vec<Mail> {
+        self.letters.0.lock().unwrap().clone()
     }
 
     /// Makes an API key with these scopes; answers its text.

@@ -25,6 +25,7 @@ use crate::events::Events;
 use crate::idempotency::Idempotency;
 use crate::keyrings::Keyrings;
 use crate::kit::Kit;
+use crate::mails::Mails;
 use crate::projects::{Members, Projects};
 use crate::releases::Releases;
 use crate::requests::Requests;
@@ -47,6 +48,7 @@ struct Inner {
     releases: Releases,
     requests: Requests,
     webhooks: Webhooks,
+    mails: Mails,
     decisions: Decisions,
     events: Events,
     configs: Configs,
@@ -114,6 +116,11 @@ impl Cms {
     /// Webhooks.
     pub fn webhooks(&self) -> &Webhooks {
         &self.0.webhooks
+    }
+
+    /// Mails to people.
+    pub fn mails(&self) -> &Mails {
+        &self.0.mails
     }
 
     /// Decisions.

@@ -50,22 +50,33 @@ impl Kit {
         self.commit_all(ctx, &[record], change).await
     }
 
-    /// Commits a change with several records, as [`Kit::commit`] does with one.
+    /// Commits a change with several records, as [`Kit::commit`] does with one. Webhooks are told of what it
+    /// does.
     pub(crate) async fn commit_all(
         &self,
         ctx: &RequestContext,
         records: &[NewRecord],
         change: Transaction,
     ) -> Result<Outcome> {
-        let conditions = change.conditions.len();
-        let Some(once) = &ctx.once else { return self.audit.commit_all(ctx, records, change).await };
-        match once.join(change.clone()).await? {
-            Some((joined, next)) => {
+        let told = crate::webhooks::told(self, &change).await?;
+        let (conditions, change) = (change.conditions.len(), change.and(told));
+        let is_told = change.operations.iter().any(crate::webhooks::is_told);
+        let joined = match &ctx.once {
+            Some(once) => once.join(change.clone()).await?.map(|(joined, next)| (once, joined, next)),
+            None => None,
+        };
+        let outcome = match joined {
+            Some((once, joined, next)) => {
                 let outcome = self.audit.commit_all(ctx, records, joined).await?;
-                once.ended(outcome, next, conditions)
+                once.ended(outcome, next, conditions)?
             }
-            None => self.audit.commit_all(ctx, records, change).await,
+            None => self.audit.commit_all(ctx, records, change).await?,
+        };
+        if is_told && let Err(error) = crate::webhooks::spread(self).await {
+            // Whoever follows up does it then.
+            tracing::warn!(%error, "webhooks could not be told of a change at once");
         }
+        Ok(outcome)
     }
 
     /// The current time.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::{Options, opa_alone, standalone};
 use crate::listen::Listener;
-use crate::notify::HttpNotifier;
+use crate::notify::{HttpNotifier, SmtpMailer};
 use crate::settings::{AccessDurability, AuditFileSettings, Checked};
 use crate::shutdown::{on_hangup, on_signal};
 use crate::tls::{Tls, TlsError};
@@ -96,7 +96,11 @@ impl Server {
         let builder = existing(&checked.store, seal).await?;
         let notifier =
             HttpNotifier::new(checked.webhooks).map_err(|error| StartError::Cms(Error::internal(error)))?;
-        let builder = builder.audit(audit).trial(trial).notifier(Arc::new(notifier));
+        let mut builder = builder.audit(audit).trial(trial).notifier(Arc::new(notifier));
+        if let Some(smtp) = &checked.smtp {
+            let mailer = SmtpMailer::new(smtp).map_err(|error| StartError::Cms(Error::internal(error)))?;
+            builder = builder.mailer(Arc::new(mailer));
+        }
         let cms = builder.build().await.map_err(StartError::Cms)?;
         let server = Self::bind(cms, checked.listen, tls, checked.connections, checked.options).await?;
         match checked.opa {

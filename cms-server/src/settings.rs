@@ -2,6 +2,8 @@
 //! The settings of the server: a TOML file, then `CMS_…` variables, then flags; the later wins.
 //! Everything is checked before a port is bound, and an error names the key and what to write.
 
+mod smtp;
+
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -16,7 +18,9 @@ use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
 
 use crate::http::{Options, Rate};
+use crate::notify::Smtp;
 use crate::server::OpaPlace;
+pub use smtp::SmtpSettings;
 
 /// Why the settings cannot be used. The text says what to write.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +56,8 @@ pub struct Settings {
     pub opa: OpaSettings,
     /// Messages to webhooks.
     pub webhooks: WebhookSettings,
+    /// Mails to people.
+    pub smtp: SmtpSettings,
 }
 
 /// Messages to webhooks.
@@ -229,6 +235,8 @@ pub struct Checked {
     pub opa: Option<OpaPlace>,
     /// Networks that webhooks may be in beside the public ones.
     pub webhooks: Vec<IpNet>,
+    /// Through which server mails leave, if any.
+    pub smtp: Option<Smtp>,
 }
 
 /// Where a server listens when nothing is said.
@@ -282,6 +290,13 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("opa", "listen", Form::Text),
     ("opa", "environment", Form::Text),
     ("webhooks", "allow", Form::List),
+    ("smtp", "host", Form::Text),
+    ("smtp", "port", Form::Number),
+    ("smtp", "tls", Form::Text),
+    ("smtp", "ca_file", Form::Text),
+    ("smtp", "user", Form::Text),
+    ("smtp", "password_file", Form::Text),
+    ("smtp", "from", Form::Text),
 ];
 
 /// A rate as it is written, or the one that there is.
@@ -342,6 +357,7 @@ impl Settings {
             options: self.options()?,
             opa: self.opa.place(self.surfaces.opa)?,
             webhooks: networks("webhooks.allow", &self.webhooks.allow)?,
+            smtp: self.smtp.server()?,
             audit: self.audit,
         })
     }

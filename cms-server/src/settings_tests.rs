@@ -107,3 +107,23 @@ fn a_listener_for_opa_takes_an_address_and_an_environment() {
         assert!(error.contains(named), "{wrong}: {error}");
     }
 }
+
+#[test]
+fn mails_take_a_server_a_sender_and_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("password");
+    std::fs::write(&path, "secret\n").unwrap();
+    let with = |smtp: &str| load(&format!("{LEAST}[smtp]\n{smtp}"), &[]).unwrap().check();
+    let refused = |smtp: &str| with(smtp).unwrap_err().to_string();
+    assert!(with("").unwrap().smtp.is_none());
+    let good =
+        format!("host = \"mail.example.org\"\nfrom = \"a@b.c\"\nuser = \"u\"\npassword_file = {path:?}");
+    let smtp = with(&good).unwrap().smtp.unwrap();
+    assert_eq!(smtp.login.unwrap().1.expose(), "secret");
+    assert!(refused("from = \"a@b.c\"").contains("`smtp.host` is not set"));
+    assert!(refused("host = \"x\"").contains("`smtp.from` is not set"));
+    assert!(refused("host = \"x\"\nfrom = \"nobody\"").contains("no mail address"));
+    assert!(refused("host = \"x\"\nfrom = \"a@b.c\"\ntls = \"none\"").contains("`starttls` or `implicit`"));
+    assert!(refused("host = \"x\"\nfrom = \"a@b.c\"\nuser = \"u\"").contains("smtp.password_file"));
+    assert!(with("host = \"127.0.0.1\"\nfrom = \"a@b.c\"\ntls = \"none\"").is_ok());
+}

@@ -237,6 +237,13 @@ const SAMPLES: &[Sample] = &[
         "projects/{p}/requests/00000000-0000-7000-8000-000000000000/apply",
         "",
     ),
+    sample("GET", "/api/v1/projects/{project}/mails", "projects/{p}/mails", ""),
+    sample(
+        "POST",
+        "/api/v1/projects/{project}/mails/{id}/resend",
+        "projects/{p}/mails/evt_00000000-0000-7000-8000-000000000000/resend",
+        "",
+    ),
     sample(
         "POST",
         "/api/v1/projects/{project}/webhooks",
@@ -777,6 +784,14 @@ fn every_change_and_every_reveal_leaves_its_record() {
                 "projects/acme/secrets/-/destroy/some/secret".into(),
                 json!({"versions": [1]}),
             ),
+            (
+                "POST",
+                "/api/v1/projects/{project}/documents".into(),
+                "projects/acme/documents".into(),
+                json!({"changes": [
+                    {"kind": "data", "name": "together", "op": "put", "content": "{}", "base_version": 0},
+                ]}),
+            ),
         ] {
             changes.make(&root, method, &template, &path, body).await;
         }
@@ -790,6 +805,10 @@ fn every_change_and_every_reveal_leaves_its_record() {
         let template = format!("{hooks}/{{id}}/deliveries/{{event}}/resend");
         changes.make(&root, "POST", &template, &resend, Value::Null).await;
         changes.make(&root, "DELETE", &format!("{hooks}/{{id}}"), &path, Value::Null).await;
+        let mail = root.all("projects/acme/mails").await[0]["id"].clone();
+        let resend = format!("projects/acme/mails/{}/resend", mail.as_str().unwrap());
+        let template = "/api/v1/projects/{project}/mails/{id}/resend";
+        changes.make(&root, "POST", template, &resend, Value::Null).await;
         changes.make(&root, "PUT", "/config/{name}", "/config/new?project=acme", json!({"a": 1})).await;
         root.put("projects/acme/environments/later", json!({"auto_release": false})).await.is(201);
         let promote = format!("{environment}/promote");
@@ -816,6 +835,7 @@ fn every_change_and_every_reveal_leaves_its_record() {
 async fn decide_requests(it: &Served, changes: &mut Changes<'_>) {
     const ALL: &str = "/api/v1/projects/{project}/requests";
     let (root, ann) = (it.root(), it.member("ann", "acme", "project-admin").await);
+    it.address("ann", "ann@example.org").await;
     let draft = json!({"kind": "data", "name": "drafted", "op": "put", "content": "{}", "base_version": 0});
     let draft = json!({"title": "t", "changes": [draft]});
     for ends in [&["reject"] as &[&str], &["withdraw"], &["approve", "apply"]] {

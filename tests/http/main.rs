@@ -14,6 +14,7 @@ mod events;
 mod front_door;
 mod keys;
 mod limits;
+mod mails;
 mod members;
 mod opa;
 mod opa_query;

@@ -187,3 +187,47 @@ fn addresses_inside_are_not_sent_to() {
         user.post("projects/p/webhooks", json!({"url": "https://x.example"})).await.is(403);
     });
 }
+
+/// The types and data of what a receiver has got.
+fn events(got: &Got) -> Vec<(String, Value)> {
+    let read = |(_, body): &(String, String)| {
+        let body: Value = serde_json::from_str(body).unwrap();
+        (body["type"].as_str().unwrap().to_owned(), body["data"].clone())
+    };
+    got.lock().unwrap().iter().map(read).collect()
+}
+
+#[test]
+fn receivers_hear_of_changes_and_never_of_texts_or_values() {
+    served(async |it| {
+        it.empty_project("p").await;
+        let root = it.root();
+        let ((all, heard), (some, of_some)) = (receiver(OK).await, receiver(OK).await);
+        root.post("projects/p/webhooks", json!({"url": all})).await.is(201);
+        let only = json!({"url": some, "events": ["activation.rollback", "secret"]});
+        root.post("projects/p/webhooks", only).await.is(201);
+        root.put("projects/p/configs/app", json!({"greeting": "not-for-others"})).await.is(201);
+        let value = json!({"data": {"v": "not-for-others"}});
+        root.put("projects/p/secrets/db/main", value).await.is(201);
+        root.post("projects/p/environments/default/rollback", json!(null)).await.is(200);
+        root.delete("projects/p/secrets/db/main").await.is(200);
+        let kinds =
+            ["config.changed", "activation.auto", "secret.changed", "activation.rollback", "secret.changed"];
+        let told = until("all is told", async || {
+            let told = events(&heard);
+            (told.len() == kinds.len()).then_some(told)
+        })
+        .await;
+        assert_eq!(told.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>(), kinds);
+        assert_eq!(told[0].1, json!({"documents": [{"name": "app", "version": 1, "removed": false}]}));
+        assert_eq!((&told[1].1["environment"], &told[1].1["by"]), (&json!("default"), &json!("root")));
+        assert_eq!(told[2].1["path"], "db/main");
+        let sent = heard.lock().unwrap().iter().map(|(_, body)| body.clone()).collect::<String>();
+        assert!(!sent.contains("not-for-others"), "{sent}");
+        until("the filter lets three through", async || (events(&of_some).len() == 3).then_some(())).await;
+        assert_eq!(
+            events(&of_some).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>(),
+            ["secret.changed", "activation.rollback", "secret.changed"]
+        );
+    });
+}

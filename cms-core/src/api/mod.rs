@@ -14,6 +14,7 @@ pub mod documents;
 pub mod explanations;
 pub mod keyrings;
 pub mod keys;
+pub mod mails;
 pub mod page;
 pub mod projects;
 pub mod releases;

@@ -20,6 +20,8 @@ pub(crate) struct Person {
     pub(crate) principal: Arc<Principal>,
     /// Tells a user from another one who had the name before; the root credential has none.
     pub(crate) uid: Option<String>,
+    /// The mail address, if there is one.
+    pub(crate) email: Option<String>,
     /// The roles that count in the project.
     pub(crate) roles: Vec<Role>,
     /// That all of this is still so.
@@ -34,6 +36,7 @@ pub(crate) async fn person(kit: &Kit, project: &ProjectId, actor: &str) -> Resul
         return Ok(Some(Person {
             principal,
             uid: None,
+            email: None,
             roles: vec![Role::CmsAdmin],
             conditions: Vec::new(),
         }));
@@ -49,7 +52,7 @@ pub(crate) async fn person(kit: &Kit, project: &ProjectId, actor: &str) -> Resul
     let roles = live.role.into_iter().chain(role).collect();
     let principal = Arc::new(live.principal(Arc::from("none")));
     let conditions = vec![Condition::as_read(&entry.key, Some(&entry)), grant];
-    Ok(Some(Person { principal, uid: Some(live.uid), roles, conditions }))
+    Ok(Some(Person { principal, uid: Some(live.uid), email: record.email, roles, conditions }))
 }
 
 /// Everybody who has a hand in what a caller does: the caller, and who made the API key in its hands.

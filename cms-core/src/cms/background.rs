@@ -14,6 +14,7 @@ use crate::ids::ProjectId;
 use crate::keyrings::Keyrings;
 use crate::kit::Kit;
 use crate::lead::Lead;
+use crate::mails::Mails;
 use crate::policies::artifacts::Artifacts;
 use crate::policies::engine::QueryPath;
 use crate::releases::activate::environment_key;
@@ -69,12 +70,12 @@ pub(super) async fn start(cms: &Cms, artifacts: Artifacts) -> Result<()> {
             () = stop.cancelled() => {}
         }
     });
-    let (kit, requests, webhooks) = (inner.kit.clone(), inner.requests.clone(), inner.webhooks.clone());
-    let stop = inner.stop.clone();
+    let (kit, requests) = (inner.kit.clone(), inner.requests.clone());
+    let (webhooks, mails, stop) = (inner.webhooks.clone(), inner.mails.clone(), inner.stop.clone());
     inner.tasks.spawn(async move {
         let mut lead = Lead::new(kit.db.clone(), "follow-up");
         tokio::select! {
-            () = follow_up(&kit, &requests, &webhooks, &mut lead) => {}
+            () = follow_up(&kit, &requests, (&webhooks, &mails), &mut lead) => {}
             () = stop.cancelled() => {}
         }
         lead.leave().await;
@@ -83,7 +84,7 @@ pub(super) async fn start(cms: &Cms, artifacts: Artifacts) -> Result<()> {
 }
 
 /// Does what one process alone need do after changes, for as long as this one is it.
-async fn follow_up(kit: &Kit, requests: &Requests, webhooks: &Webhooks, lead: &mut Lead) {
+async fn follow_up(kit: &Kit, requests: &Requests, (webhooks, mails): (&Webhooks, &Mails), lead: &mut Lead) {
     loop {
         tokio::time::sleep(FOLLOWING_UP).await;
         if kit.barrier.is_sealed() {
@@ -92,7 +93,7 @@ async fn follow_up(kit: &Kit, requests: &Requests, webhooks: &Webhooks, lead: &m
         let done = match lead.is_ours().await {
             Ok(true) => {
                 let (applied, delivered) =
-                    tokio::join!(apply_due(kit, requests), deliver_due(kit, &**webhooks.notifier()));
+                    tokio::join!(apply_due(kit, requests), deliver_due(kit, &**webhooks.notifier(), mails));
                 applied.and(delivered)
             }
             Ok(false) => Ok(()),

@@ -22,6 +22,7 @@ use crate::ids::ProjectId;
 use crate::keyrings::Keyrings;
 use crate::kit::Kit;
 use crate::lane::Lane;
+use crate::mails::{Mailer, Mails};
 use crate::policies::artifacts::Artifacts;
 use crate::policies::trial::{InProcess, Trial};
 use crate::projects::{Members, Projects, platform_project};
@@ -47,6 +48,7 @@ pub struct CmsBuilder {
     root: Option<Sensitive<String>>,
     trial: Arc<dyn Trial>,
     notifier: Arc<dyn Notifier>,
+    mailer: Option<Arc<dyn Mailer>>,
 }
 
 impl CmsBuilder {
@@ -60,6 +62,7 @@ impl CmsBuilder {
             root: None,
             trial: Arc::new(InProcess),
             notifier: Arc::new(Silent),
+            mailer: None,
         }
     }
 
@@ -102,6 +105,13 @@ impl CmsBuilder {
     #[must_use]
     pub fn notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
         self.notifier = notifier;
+        self
+    }
+
+    /// Sets through what mails to people leave: by default none is written.
+    #[must_use]
+    pub fn mailer(mut self, mailer: Arc<dyn Mailer>) -> Self {
+        self.mailer = Some(mailer);
         self
     }
 
@@ -161,6 +171,7 @@ impl CmsBuilder {
             kit,
             trial: self.trial,
             notifier: self.notifier,
+            mailer: self.mailer,
         })
     }
 }
@@ -170,16 +181,18 @@ struct Parts {
     auth: Auth,
     trial: Arc<dyn Trial>,
     notifier: Arc<dyn Notifier>,
+    mailer: Option<Arc<dyn Mailer>>,
 }
 
 impl Parts {
     async fn start(self) -> Result<Cms> {
-        let Self { kit, auth, trial, notifier } = self;
+        let Self { kit, auth, trial, notifier, mailer } = self;
         let artifacts = Artifacts::new();
         let parsed = Parsed::default();
         let gate = Gate::new(artifacts.clone(), trial, parsed.clone());
         let writer = Arc::new(Writer::new(kit.clone(), gate.clone()));
         let secrets = Secrets::new(kit.clone(), builtin());
+        let mails = Mails::new(kit.clone(), mailer);
         let idempotency = Idempotency::new(kit.clone());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let inner = Inner {
@@ -188,7 +201,8 @@ impl Parts {
             documents: Documents::new(kit.clone(), writer.clone()),
             releases: Releases::new(kit.clone(), gate),
             webhooks: Webhooks::new(kit.clone(), notifier),
-            requests: Requests::new(kit.clone(), writer),
+            requests: Requests::new(kit.clone(), writer, mails.clone()),
+            mails,
             decisions: Decisions::new(kit.clone(), artifacts.clone(), tasks.clone(), stop.clone()),
             events: Events::new(kit.clone()),
             configs: Configs::new(kit.clone(), secrets.clone(), parsed),

@@ -5,7 +5,7 @@
 use super::draft::{Texts, batch};
 use super::record::{EndRecord, RequestRecord};
 use super::standing::{Standing, targets};
-use super::{ATTEMPTS, Read, Requests, contended, given_reason};
+use super::{ATTEMPTS, Read, Requests, contended, given_reason, written};
 use crate::api::requests::{ApplyRequest, ChangeRequest, RequestState};
 use crate::audit::NewRecord;
 use crate::auth::Action;
@@ -16,7 +16,6 @@ use crate::ids::ProjectId;
 use crate::releases::activate::{Cause, read_environment};
 use crate::releases::read_release;
 use crate::store::{Outcome, Scope, Transaction};
-use crate::webhooks::Audience;
 
 impl Requests {
     /// Applies a request that has its approvals; in an emergency, one that has not.
@@ -54,17 +53,19 @@ impl Requests {
             let batch = batch(&scope, &record).await?;
             let (promoted, environment) = (record.draft.release.clone(), record.draft.environment.clone());
             let mut shown = self.show(ctx, &scope, &record, entry.version + 1, &Texts::new()).await?;
-            let audience = Audience::of(&self.kit, &scope).await?;
+            record.end = Some(EndRecord { emergency: apply.emergency, ..end });
+            let news = self.news(&scope, "request.applied", &record).await?;
             let closing = |release: Option<&str>| {
                 let release = release.map(str::to_owned);
-                let end = EndRecord { emergency: apply.emergency, release, ..end };
-                (shown.state, shown.state_reason) = (end.state, end.reason.clone());
-                shown.outcome = Some(end.to_wire());
+                if let Some(end) = &mut record.end {
+                    end.release = release;
+                    (shown.state, shown.state_reason) = (end.state, end.reason.clone());
+                    shown.outcome = Some(end.to_wire());
+                }
                 ctx.offer(&shown)?;
-                record.end = Some(end);
                 let audited = NewRecord::of(&proof).reason(reason.clone());
                 let place = (&*entry.key, Some(&entry));
-                Ok((audited, still.and(self.write(&audience, "request.applied", place, &record)?)))
+                Ok((audited, still.and(written(&news, place, &record)?)))
             };
             let is_done = match promoted {
                 Some(release) => {

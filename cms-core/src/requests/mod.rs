@@ -7,6 +7,7 @@
 
 mod apply;
 mod draft;
+mod letters;
 mod open;
 mod promote;
 pub(crate) mod record;
@@ -28,9 +29,10 @@ use crate::documents::{Writer, check_message, read_action};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ProjectId;
 use crate::kit::Kit;
+use crate::mails::Mails;
 use crate::store::{Condition, Entry, Outcome, Scope, Transaction};
-use crate::webhooks::Audience;
 use draft::{Texts, diff};
+use letters::News;
 use record::{ApprovalRecord, EndRecord, REQUESTS, RequestRecord};
 use standing::{Standing, is_asked, standing, targets};
 
@@ -42,6 +44,7 @@ const ATTEMPTS: usize = 16;
 pub struct Requests {
     kit: Kit,
     writer: Arc<Writer>,
+    mails: Mails,
 }
 
 /// A request as it was read past the cache.
@@ -52,8 +55,8 @@ struct Read {
 }
 
 impl Requests {
-    pub(crate) fn new(kit: Kit, writer: Arc<Writer>) -> Self {
-        Self { kit, writer }
+    pub(crate) fn new(kit: Kit, writer: Arc<Writer>, mails: Mails) -> Self {
+        Self { kit, writer, mails }
     }
 
     /// Lists the requests of a project, newest first, without differences.
@@ -314,24 +317,12 @@ impl Requests {
             Some(_) => "request.withdrawn",
             None => "request.approved",
         };
-        let audience = Audience::of(&self.kit, scope).await?;
-        let change = self.write(&audience, kind, (&entry.key, Some(entry)), record)?;
+        let news = self.news(scope, kind, record).await?;
+        let change = written(&news, (&entry.key, Some(entry)), record)?;
         match self.kit.commit(ctx, audited, change).await? {
             Outcome::Committed { .. } => Ok(Some(shown)),
             Outcome::Conflict { .. } => Ok(None),
         }
-    }
-
-    /// The part of a transaction that writes a request over what was read, and has others told of it.
-    fn write(
-        &self,
-        audience: &Audience,
-        kind: &str,
-        (key, read): (&str, Option<&Entry>),
-        record: &RequestRecord,
-    ) -> Result<Transaction> {
-        let write = Transaction::new().when(Condition::as_read(key, read)).put(key, encode(record)?);
-        Ok(write.and(audience.tell(kind, &record.event())?))
     }
 
     fn end(&self, ctx: &RequestContext, state: RequestState, reason: Option<String>) -> EndRecord {
@@ -362,6 +353,12 @@ impl Requests {
     async fn hands(&self, ctx: &RequestContext) -> Result<Vec<String>> {
         hands(&self.kit, &ctx.principal).await
     }
+}
+
+/// The part of a transaction that writes a request over what was read, and has others told of it.
+fn written(news: &News, (key, read): (&str, Option<&Entry>), record: &RequestRecord) -> Result<Transaction> {
+    let write = Transaction::new().when(Condition::as_read(key, read)).put(key, encode(record)?);
+    Ok(write.and(news.tell(record)?))
 }
 
 /// What somebody must be allowed to read to see what a request changes.

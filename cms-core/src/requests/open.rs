@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::draft::{Sent, Texts, batch, bound, content_hash, stored};
 use super::record::{Bound, ChangeRecord, Draft, REQUESTS, RequestRecord};
 use super::schedule::due_key;
-use super::{ATTEMPTS, Read, Requests, check_unended, checks_of, contended};
+use super::{ATTEMPTS, Read, Requests, check_unended, checks_of, contended, written};
 use crate::api::requests::{ChangeRequest, CreateRequest, EditRequest, RequestCheck};
 use crate::audit::NewRecord;
 use crate::auth::{Action, Authorized, Target};
@@ -20,7 +20,6 @@ use crate::ids::{EnvironmentId, ProjectId};
 use crate::releases::activate::read_environment;
 use crate::releases::guard::MAX_OPEN_SECONDS;
 use crate::store::{Outcome, Scope, Transaction};
-use crate::webhooks::Audience;
 
 /// The longest title, in characters.
 const MAX_TITLE_CHARS: usize = 200;
@@ -97,9 +96,8 @@ impl Requests {
         let shown = self.show(ctx, scope, record, 1, fresh).await?;
         ctx.offer(&shown)?;
         let key = scope.key(&format!("{REQUESTS}{}", record.id));
-        let audience = Audience::of(&self.kit, scope).await?;
-        let change =
-            self.write(&audience, "request.opened", (&key, None), record)?.and(due(scope, record)).and(parts);
+        let news = self.news(scope, "request.opened", record).await?;
+        let change = written(&news, (&key, None), record)?.and(due(scope, record)).and(parts);
         let target = Target::new(scope.project(), "request").named(&record.id);
         let audited =
             NewRecord::new(Action::RequestCreate.as_str(), target.to_string(), scope.project().clone());
@@ -163,10 +161,8 @@ impl Requests {
                 .authors
                 .extend(hands.into_iter().filter(|hand| !record.authors.contains(hand)).collect::<Vec<_>>());
             let audited = NewRecord::new("request:edit", proof.target().to_string(), project.clone());
-            let audience = Audience::of(&self.kit, &scope).await?;
-            let place = (&*entry.key, Some(&entry));
-            let mut change =
-                self.write(&audience, "request.edited", place, &record)?.and(due(&scope, &record));
+            let news = self.news(&scope, "request.edited", &record).await?;
+            let mut change = written(&news, (&entry.key, Some(&entry)), &record)?.and(due(&scope, &record));
             if let Some(sent) = &sent {
                 change = change.and(stored(&scope, &sent.texts()));
             }

@@ -127,6 +127,15 @@ pub(super) fn is_asked(person: &Person, rules: &[RuleRecord]) -> bool {
     }
 }
 
+/// Whether a role in the project is among those whom any rule of a request asks.
+pub(super) fn is_role_asked(role: Role, rules: &[RuleRecord]) -> bool {
+    let is_in = |approvers: &[String]| match approvers {
+        [] => role == Role::ProjectAdmin,
+        names => names.iter().any(|name| role.as_str() == name),
+    };
+    rules.is_empty() && is_in(&[]) || rules.iter().any(|rule| is_in(&rule.approvers))
+}
+
 /// Whether a person is among approvers; without any, among those who administer the project.
 fn fits(person: &Person, approvers: &[String]) -> bool {
     if approvers.is_empty() {

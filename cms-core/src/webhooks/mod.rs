@@ -8,6 +8,7 @@
 mod deliver;
 mod notifier;
 mod outbox;
+mod progress;
 mod record;
 
 use std::sync::Arc;
@@ -16,9 +17,10 @@ use data_encoding::BASE64;
 
 pub(crate) use deliver::deliver_due;
 pub use notifier::{Message, Notifier, Silent};
-pub(crate) use outbox::Audience;
+pub(crate) use outbox::{Audience, is_told, spread, told};
+pub(crate) use progress::{Progress, kept, waiting_key};
 
-use crate::api::webhooks::{CreateWebhook, CreatedWebhook, Delivery, DeliveryState, Webhook};
+use crate::api::webhooks::{CreateWebhook, CreatedWebhook, Delivery, Webhook};
 use crate::api::{Page, PageQuery};
 use crate::audit::NewRecord;
 use crate::auth::{Action, Target, random, sealed::Sealed};
@@ -29,7 +31,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ProjectId;
 use crate::kit::Kit;
 use crate::store::{Condition, Outcome, Range, Scope, Transaction};
-use outbox::waiting_key;
 use record::{DELIVERIES, DeliveryRecord, HOOKS, HookRecord, WAITING};
 
 /// How many webhooks a project has at most.
@@ -185,11 +186,11 @@ impl Webhooks {
         let key = format!("{DELIVERIES}{id}@evt_{known}");
         let entry = scope.fresh(&key).await?.ok_or_else(gone)?;
         let mut record: DeliveryRecord = decode(&entry.key, &entry.value)?;
-        (record.state, record.attempts, record.next_at) = (DeliveryState::Pending, 0, self.kit.now());
+        record.progress.again(self.kit.now());
         let change = Transaction::new()
             .when(Condition::as_read(&entry.key, Some(&entry)))
             .put(entry.key.clone(), encode(&record)?)
-            .put(waiting_key(&scope, id, &record.id), encode(&record.next_at)?);
+            .put(waiting_key(&scope, id, &record.id), encode(&record.progress.next_at)?);
         let shown = record.to_wire();
         ctx.offer(&shown)?;
         match self.kit.commit(ctx, NewRecord::of(&proof), change).await? {

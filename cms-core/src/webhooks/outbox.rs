@@ -1,24 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What is to be told, written in the transaction of what happened: a delivery for each webhook that wants
-//! to hear of it, and outside of projects a mark that it waits.
+//! What is to be told, written in the transaction of what happened, and from there to a delivery for each
+//! webhook that wants to hear of it. Of changes of documents, secrets and environments, it is read from the
+//! transaction itself, so that no service can forget it.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::hooks;
-use super::record::{DELIVERIES, DeliveryRecord, HookRecord, WAITING};
-use crate::api::webhooks::DeliveryState;
+use super::progress::waiting_key;
+use super::record::{DELIVERIES, DeliveryRecord, HAPPENED, HOOKS, HappenedRecord};
 use crate::clock::Timestamp;
-use crate::documents::record::encode;
+use crate::documents::record::{VersionRecord, decode, encode};
 use crate::error::Result;
+use crate::ids::ProjectId;
 use crate::kit::Kit;
-use crate::store::{Scope, Transaction};
+use crate::releases::record::ActivationRecord;
+use crate::store::{Condition, Operation, Range, Scope, Transaction};
+
+/// How much of what happened is made deliveries at once.
+const AT_ONCE: usize = 100;
 
 /// Those who are to be told of what happens in a project.
 #[derive(Debug)]
 pub(crate) struct Audience {
     scope: Scope,
-    hooks: Vec<HookRecord>,
+    is_there: bool,
     now: Timestamp,
 }
 
@@ -32,44 +40,128 @@ struct Body<'a> {
 }
 
 impl Audience {
-    /// Finds out who is to be told.
+    /// Finds out whether there is one.
     pub(crate) async fn of(kit: &Kit, scope: &Scope) -> Result<Self> {
-        Ok(Self { scope: scope.clone(), hooks: hooks(kit, scope).await?, now: kit.now() })
+        let is_there = !kit.db.range(Range::prefix(&scope.key(HOOKS)).limit(1)).await?.entries.is_empty();
+        Ok(Self { scope: scope.clone(), is_there, now: kit.now() })
     }
 
     /// The part of a transaction that has them told of an event.
     pub(crate) fn tell(&self, kind: &str, data: &Value) -> Result<Transaction> {
+        if !self.is_there {
+            return Ok(Transaction::new());
+        }
         // Ids grow with time, so that what happened first is told first.
         let id = format!("evt_{}", uuid::Uuid::now_v7());
-        let (timestamp, project) = (self.now, self.scope.project().as_str());
-        let body = encode(&Body { r#type: kind, timestamp, project, data })?;
-        let record = DeliveryRecord {
-            v: 1,
-            id,
-            kind: kind.to_owned(),
-            body: String::from_utf8_lossy(&body).into_owned(),
-            state: DeliveryState::Pending,
-            attempts: 0,
-            created_at: self.now,
-            next_at: self.now,
-            last: None,
-        };
-        let mut change = Transaction::new();
-        for hook in self.hooks.iter().filter(|hook| hook.wants(kind)) {
-            change = change
-                .put(self.scope.key(&delivery_key(&hook.id, &record.id)), encode(&record)?)
-                .put(waiting_key(&self.scope, &hook.id, &record.id), encode(&record.next_at)?);
+        let body = Body { r#type: kind, timestamp: self.now, project: self.scope.project().as_str(), data };
+        let body = String::from_utf8_lossy(&encode(&body)?).into_owned();
+        let key = format!("{HAPPENED}{id}@{}", self.scope.project());
+        let record = HappenedRecord { v: 1, id, kind: kind.to_owned(), body, at: self.now };
+        Ok(Transaction::new().put(key, encode(&record)?))
+    }
+}
+
+/// The part of a transaction that has others told of what its other parts do. Never a text or a value.
+pub(crate) async fn told(kit: &Kit, change: &Transaction) -> Result<Transaction> {
+    let mut events: BTreeMap<&str, Vec<(String, Value)>> = BTreeMap::new();
+    for operation in &change.operations {
+        if let Some((project, kind, data)) = event_of(operation)? {
+            events.entry(project).or_default().push((kind, data));
         }
-        Ok(change)
+    }
+    let mut told = Transaction::new();
+    for (project, events) in events {
+        let audience = Audience::of(kit, &kit.db.internal(&ProjectId::parse(project)?)).await?;
+        for (kind, data) in together(events) {
+            told = told.and(audience.tell(&kind, &data)?);
+        }
+    }
+    Ok(told)
+}
+
+/// Whether an operation has others told.
+pub(crate) fn is_told(operation: &Operation) -> bool {
+    matches!(operation, Operation::Put { key, .. } if key.starts_with(HAPPENED))
+}
+
+/// What an operation does that others want to hear of.
+fn event_of(operation: &Operation) -> Result<Option<(&str, String, Value)>> {
+    let (key, value) = match operation {
+        Operation::Put { key, value, .. } => (key, Some(value)),
+        Operation::Delete { key } => (key, None),
+        Operation::DeletePrefix { .. } => return Ok(None),
+    };
+    let mut parts = key.splitn(4, '/');
+    let (Some("p"), Some(project), Some(area), Some(name)) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Ok(None);
+    };
+    let event = match (area, value) {
+        ("doc", Some(value)) => {
+            let record: VersionRecord = decode(key, value)?;
+            let (kind, name) = name.split_once('/').unwrap_or((name, ""));
+            let data = json!({"name": name, "version": record.version, "removed": record.is_tombstone()});
+            Some((format!("{kind}.changed"), data))
+        }
+        ("envlog", Some(value)) => {
+            let record: ActivationRecord = decode(key, value)?;
+            let (environment, _) = name.split_once('@').unwrap_or((name, ""));
+            let data = json!({
+                "environment": environment, "version": record.version, "release": record.release,
+                "previous": record.previous, "by": record.author, "message": record.message,
+            });
+            Some((format!("activation.{}", record.kind), data))
+        }
+        ("sec", value) => {
+            Some((String::from("secret.changed"), json!({"path": name, "removed": value.is_none()})))
+        }
+        _ => None,
+    };
+    Ok(event.map(|(kind, data)| (project, kind, data)))
+}
+
+/// Documents of one kind that change together are one event.
+fn together(events: Vec<(String, Value)>) -> Vec<(String, Value)> {
+    let (mut changed, mut others): (BTreeMap<String, Vec<Value>>, _) = (BTreeMap::new(), Vec::new());
+    for (kind, data) in events {
+        match kind.as_str() {
+            "secret.changed" => others.push((kind, data)),
+            _ if kind.ends_with(".changed") => changed.entry(kind).or_default().push(data),
+            _ => others.push((kind, data)),
+        }
+    }
+    // A document is there before it is activated.
+    let changed = changed.into_iter().map(|(kind, documents)| (kind, json!({"documents": documents})));
+    changed.chain(others).collect()
+}
+
+/// Makes what happened a delivery for each webhook that wants to hear of it.
+pub(crate) async fn spread(kit: &Kit) -> Result<()> {
+    loop {
+        let happened = kit.db.range(Range::prefix(HAPPENED).limit(AT_ONCE)).await?.entries;
+        if happened.is_empty() {
+            return Ok(());
+        }
+        for entry in happened {
+            let (_, project) = entry.key.rsplit_once('@').unwrap_or_default();
+            let scope = kit.db.internal(&ProjectId::parse(project)?);
+            let record: HappenedRecord = decode(&entry.key, &entry.value)?;
+            let delivery = DeliveryRecord::of(record);
+            let mut change = Transaction::new()
+                .when(Condition::as_read(&entry.key, Some(&entry)))
+                .delete(entry.key.clone());
+            for hook in hooks(kit, &scope).await?.iter().filter(|hook| hook.wants(&delivery.kind)) {
+                change = change
+                    .put(scope.key(&delivery_key(&hook.id, &delivery.id)), encode(&delivery)?)
+                    .put(waiting_key(&scope, &hook.id, &delivery.id), encode(&delivery.progress.next_at)?);
+            }
+            kit.db.commit(change).await?;
+        }
     }
 }
 
 /// The relative key of a delivery.
 pub(super) fn delivery_key(hook: &str, event: &str) -> String {
     format!("{DELIVERIES}{hook}@{event}")
-}
-
-/// The key under which a delivery waits; its value is when it is tried next.
-pub(super) fn waiting_key(scope: &Scope, hook: &str, event: &str) -> String {
-    format!("{WAITING}{}@{hook}@{event}", scope.project())
 }

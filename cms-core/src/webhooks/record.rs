@@ -4,7 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::webhooks::{Delivery, DeliveryState, Webhook};
+use super::progress::Progress;
+use crate::api::webhooks::{Delivery, Webhook};
 use crate::clock::Timestamp;
 
 /// What the relative keys of webhooks begin with.
@@ -13,6 +14,8 @@ pub(super) const HOOKS: &str = "hook/";
 pub(super) const DELIVERIES: &str = "dlv/";
 /// What the keys begin with under which deliveries wait, outside of projects.
 pub(super) const WAITING: &str = "outbox/";
+/// What the keys begin with under which lies what happened, until it is a delivery for each webhook.
+pub(super) const HAPPENED: &str = "happened/";
 
 /// A webhook.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,12 +47,19 @@ pub(crate) struct DeliveryRecord {
     pub(crate) kind: String,
     /// What is sent, as it is signed.
     pub(crate) body: String,
-    pub(crate) state: DeliveryState,
-    pub(crate) attempts: u32,
-    pub(crate) created_at: Timestamp,
-    pub(crate) next_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) last: Option<String>,
+    #[serde(flatten)]
+    pub(crate) progress: Progress,
+}
+
+/// Something that happened, before it is known who wants to hear of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HappenedRecord {
+    pub(crate) v: u8,
+    pub(crate) id: String,
+    pub(crate) kind: String,
+    /// What is sent.
+    pub(crate) body: String,
+    pub(crate) at: Timestamp,
 }
 
 impl HookRecord {
@@ -70,24 +80,32 @@ impl HookRecord {
     pub(super) fn wants(&self, kind: &str) -> bool {
         let fits = |wanted: &String| match wanted.strip_suffix('*') {
             Some(start) => kind.starts_with(start),
-            None => wanted == kind,
+            // `activation` stands for `activation.rollback`, too.
+            None => kind.strip_prefix(&**wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')),
         };
         self.events.is_empty() || self.events.iter().any(fits)
     }
 }
 
 impl DeliveryRecord {
+    /// An event on its way to a webhook.
+    pub(super) fn of(happened: HappenedRecord) -> Self {
+        let HappenedRecord { id, kind, body, at, .. } = happened;
+        Self { v: 1, id, kind, body, progress: Progress::begun(at) }
+    }
+}
+
+impl DeliveryRecord {
     /// The delivery as it goes on the wire.
     pub(super) fn to_wire(&self) -> Delivery {
-        let is_pending = self.state == DeliveryState::Pending;
         Delivery {
             id: self.id.clone(),
             kind: self.kind.clone(),
-            state: self.state,
-            attempts: self.attempts,
-            created_at: self.created_at,
-            next_attempt_at: is_pending.then_some(self.next_at),
-            last_result: self.last.clone(),
+            state: self.progress.state,
+            attempts: self.progress.attempts,
+            created_at: self.progress.created_at,
+            next_attempt_at: self.progress.next_attempt(),
+            last_result: self.progress.last.clone(),
         }
     }
 }
@@ -95,6 +113,7 @@ impl DeliveryRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::webhooks::DeliveryState;
 
     #[test]
     fn the_records_of_version_1_stay_readable() {
@@ -113,20 +132,36 @@ mod tests {
             id: "0199".into(),
             kind: "request.opened".into(),
             body: "{}".into(),
-            state: DeliveryState::Dead,
-            attempts: 12,
-            created_at: Timestamp::from_millis(0),
-            next_at: Timestamp::from_millis(1),
-            last: Some("the receiver answered 500".into()),
+            progress: Progress {
+                state: DeliveryState::Dead,
+                attempts: 12,
+                created_at: Timestamp::from_millis(0),
+                next_at: Timestamp::from_millis(1),
+                last: Some("the receiver answered 500".into()),
+            },
+        };
+        let happened = HappenedRecord {
+            v: 1,
+            id: "0199".into(),
+            kind: "request.opened".into(),
+            body: "{}".into(),
+            at: Timestamp::from_millis(0),
         };
         let golden = include_str!("../../testdata/webhook_v1.jsonl");
-        let written = [serde_json::to_string(&hook).unwrap(), serde_json::to_string(&delivery).unwrap()];
+        let written = [
+            serde_json::to_string(&hook).unwrap(),
+            serde_json::to_string(&delivery).unwrap(),
+            serde_json::to_string(&happened).unwrap(),
+        ];
         assert_eq!(written.join("\n"), golden.trim_end());
         let lines: Vec<&str> = golden.lines().collect();
         assert_eq!(serde_json::from_str::<HookRecord>(lines[0]).unwrap(), hook);
         assert_eq!(serde_json::from_str::<DeliveryRecord>(lines[1]).unwrap(), delivery);
+        assert_eq!(serde_json::from_str::<HappenedRecord>(lines[2]).unwrap(), happened);
         assert!(!format!("{hook:?}").contains("c2VjcmV0"));
         assert_eq!(hook.to_wire().url, "https://hooks.example.org/cms");
         assert!(hook.wants("request.opened") && !hook.wants("activation"));
+        let hook = HookRecord { events: vec!["activation".into()], ..hook };
+        assert!(hook.wants("activation.rollback") && !hook.wants("activations"));
     }
 }

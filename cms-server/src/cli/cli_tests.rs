@@ -28,6 +28,8 @@ fn documented_lines_parse() {
         "keyring rotate -p rag",
         "keyring rotate-root",
         "keyring show -p platform",
+        "mail list -p rag",
+        "mail resend MAIL -p rag",
         "member set alice project-user -p rag",
         "key create k --scope decide --expires-in 90d --allowed-ip 10.0.0.0/8 -e prod -p rag",
         "policy put rag/authz authz.rego -m why --if-match 3 -p rag",

@@ -32,6 +32,7 @@ mod key;
 mod keyring;
 mod list;
 mod login;
+mod mail;
 mod member;
 mod offline;
 mod output;
@@ -115,6 +116,7 @@ enum Command {
     Keyring(keyring::KeyringArgs),
     Login(login::LoginArgs),
     Logout(login::LogoutArgs),
+    Mail(mail::MailArgs),
     Member(member::MemberArgs),
     Policy(policy::PolicyArgs),
     /// Tries policies that a server hands over; not to be called by hand
@@ -157,6 +159,7 @@ impl Command {
             Self::Keyring(args) => keyring::run(args, app).await,
             Self::Login(args) => login::run(args, app).await,
             Self::Logout(args) => login::logout(args, app).await,
+            Self::Mail(args) => mail::run(args, app).await,
             Self::Member(args) => member::run(args, app).await,
             Self::Policy(args) => policy::run(args, app).await,
             // Done before there is a runtime.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Sending messages to webhooks over HTTP. A receiver's address is its owner's choice, so nothing is taken
+//! Sending messages to webhooks over HTTP; mails are in `smtp`. A receiver's address is its owner's choice, so nothing is taken
 //! from it on trust: names are resolved once and the checked address is dialled, redirects are not followed,
 //! what comes back is not read.
 
 mod address;
+mod smtp;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use reqwest::{Client, Url};
 use rustls::{ClientConfig, RootCertStore};
 
 use address::is_public;
+pub use smtp::{Smtp, SmtpMailer, SmtpTls};
 
 /// How long one message may take, from the look-up of the name to the head of the answer.
 const TIME: Duration = Duration::from_secs(10);

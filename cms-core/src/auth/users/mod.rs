@@ -15,6 +15,7 @@ use crate::error::{Error, Place, Result};
 use crate::expected::Expected;
 use crate::ids::{ProjectId, UserId};
 use crate::kit::Kit;
+use crate::mails::check_address;
 use crate::sensitive::Sensitive;
 use crate::store::{Condition, Entry, Outcome, Range, Transaction};
 
@@ -65,7 +66,7 @@ impl Users {
         }
         check_role(request.role)?;
         check_text("/display_name", request.display_name.as_deref())?;
-        check_text("/email", request.email.as_deref())?;
+        check_email(request.email.as_deref())?;
         let password = Sensitive::new(request.password);
         password::check(&user, &password)?;
         let now = self.kit.now();
@@ -143,7 +144,7 @@ impl Users {
         let proof = self.authorize(ctx, Action::UserWrite, user).await?;
         check_role(patch.role.flatten())?;
         check_text("/display_name", patch.display_name.as_ref().and_then(Option::as_deref))?;
-        check_text("/email", patch.email.as_ref().and_then(Option::as_deref))?;
+        check_email(patch.email.as_ref().and_then(Option::as_deref))?;
         self.change(ctx, &proof, user, &expected.into(), |record| {
             apply(record, &patch);
             Ok(())
@@ -337,6 +338,10 @@ fn check_text(path: &str, text: Option<&str>) -> Result<()> {
     let message = format!("at most {MAX_TEXT_CHARS} characters are allowed, none of them a control");
     let place = Place { path: Some(path.to_owned()), message: message.clone(), ..Place::default() };
     Err(Error::unprocessable("invalid_user", message).with_places(vec![place]))
+}
+
+fn check_email(email: Option<&str>) -> Result<()> {
+    email.map_or(Ok(()), |email| check_address("/email", email))
 }
 
 fn contended() -> Error {

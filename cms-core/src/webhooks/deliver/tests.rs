@@ -2,6 +2,7 @@
 //! Deliveries under a clock that is moved by hand, to a receiver that fails when it is told to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -10,6 +11,7 @@ use serde_json::json;
 use super::*;
 use crate::api::PageQuery;
 use crate::api::projects::CreateProject;
+use crate::api::webhooks::DeliveryState;
 use crate::api::webhooks::{CreateWebhook, Delivery};
 use crate::auth::Principal;
 use crate::clock::ManualClock;
@@ -18,6 +20,7 @@ use crate::context::RequestContext;
 use crate::crypto::DevSeal;
 use crate::store::MemoryStore;
 use crate::webhooks::Audience;
+use crate::webhooks::progress::{KEPT, LONGEST_PAUSE, MAX_ATTEMPTS};
 
 /// Keeps what it is sent, and fails while it is told to.
 #[derive(Debug, Default)]
@@ -75,7 +78,8 @@ impl Fixture {
     }
 
     async fn turn(&self) {
-        deliver_due(self.cms.kit(), &*self.receiver).await.unwrap();
+        let mails = Mails::new(self.cms.kit().clone(), None);
+        deliver_due(self.cms.kit(), &*self.receiver, &mails).await.unwrap();
     }
 
     async fn deliveries(&self) -> Vec<Delivery> {

@@ -14,6 +14,7 @@ mod events;
 mod front_door;
 mod health;
 mod keys;
+mod mails;
 mod members;
 mod metrics;
 pub(crate) mod missing;
@@ -82,6 +83,7 @@ fn api(options: &Options) -> Table {
         .merge(events::router())
         .merge(health::router())
         .merge(keys::router())
+        .merge(mails::router())
         .merge(members::router())
         .merge(missing::router())
         .merge(policies::router())
