@@ -7,6 +7,7 @@ mod config;
 mod decisions;
 mod documents;
 mod neighbour;
+mod propagation;
 mod secrets;
 mod startup;
 
@@ -31,13 +32,14 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let effort = Effort::from_env();
-    let parts: [Part; 7] = [
+    let parts: [Part; 8] = [
         ("startup", startup::run),
         ("decisions", decisions::run),
         ("reveal", secrets::reveal),
         ("write", secrets::write),
         ("documents", documents::run),
         ("config", config::run),
+        ("propagation", propagation::run),
         ("neighbour", neighbour::run),
     ];
     parts.iter().filter(|(part, _)| wanted(part)).try_for_each(|(_, run)| run(effort))
