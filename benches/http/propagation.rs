@@ -105,7 +105,11 @@ async fn at_front_door(writer: &Client, reader: &Client, watchers: usize, commit
     let times = measured(watchers, commits, seen, async |number| {
         let body = format!("{{\"n\":{number},\"watchers\":{watchers},\"round\":\"{round:?}\"}}");
         let answer = exchange(&mut connection, writer, "PUT", PLACE, (None, body)).await?;
-        if answer.status().is_success() { Ok(()) } else { Err(format!("a write: {}", answer.status()).into()) }
+        if answer.status().is_success() {
+            Ok(())
+        } else {
+            Err(format!("a write: {}", answer.status()).into())
+        }
     })
     .await;
     waiting.iter().for_each(tokio::task::JoinHandle::abort);

@@ -2,6 +2,7 @@
 //! The real program on a real disk: killed in the middle of its work, twice at once on one store, and
 //! searched for what it must not leave behind.
 
+mod commands;
 mod folder;
 mod kills;
 mod memory;

@@ -186,6 +186,56 @@ fn rules_of_the_project_may_refuse_a_config() {
 }
 
 #[test]
+fn rules_that_refuse_what_there_is_are_refused_and_name_each_config() {
+    served(async |it| {
+        project(it).await;
+        for name in ["one", "two"] {
+            it.root()
+                .put(&format!("projects/p/configs/{name}"), json!({"debug": name == "two"}))
+                .await
+                .is(201);
+            it.root()
+                .put(&format!("projects/p/configs/_environments/prod/{name}"), json!({"debug": true}))
+                .await
+                .is(201);
+        }
+        let rules = |about: &str| {
+            format!(
+                "package config.validate\n\ndeny contains \"no debugging\" if {{\n\t{about}\n\tinput.config.debug\n}}\n"
+            )
+        };
+        let refused = it.root().put_text("projects/p/policies/config/validate", &rules("true")).await;
+        let refused = refused.problem(422, "config_refused");
+        let places: Vec<_> = refused["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|place| (place["path"].as_str().unwrap(), place["message"].as_str().unwrap()))
+            .collect();
+        assert_eq!(
+            places,
+            [
+                ("two", "in the environment `dev`: no debugging"),
+                ("one", "in the environment `prod`: no debugging"),
+                ("two", "in the environment `prod`: no debugging"),
+            ]
+        );
+        assert!(refused["detail"].as_str().unwrap().ends_with("`one`, `two`"), "{refused}");
+        let fits = rules("input.environment == \"nowhere\"");
+        it.root().put_text("projects/p/policies/config/validate", &fits).await.is(201);
+        // With the configs that come along, the rules hold.
+        let change = |kind: &str, name: &str, content: &str, base: u64| json!({"kind": kind, "name": name, "op": "put", "content": content, "base_version": base});
+        let together = json!([
+            change("policy", "config/validate", &rules("true"), 1),
+            change("config", "two", "{}", 1),
+            change("config", "_environments/prod/one", "{}", 1),
+            change("config", "_environments/prod/two", "{}", 1),
+        ]);
+        it.root().post("projects/p/documents", json!({"changes": together})).await.is(200);
+    });
+}
+
+#[test]
 fn secrets_are_for_who_may_reveal_them() {
     served(async |it| {
         let reader = project(it).await;

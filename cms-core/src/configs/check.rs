@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What documents of configs must pass: each its own form, and together every environment's effective
 //! result. It must render, its references must lead somewhere, its schema must hold and the project's
-//! rules in `config.validate` must not object.
+//! rules in `config.validate` must not object; these are asked in `rules`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::names::{BASE, Layer, split};
 use super::resolve::{Asked, Resolution, Resolver, not_rendered};
+use super::rules::objections;
 use super::schema::{Library, MAX_SCHEMA_BYTES, MAX_VIOLATIONS};
 use super::shelf::{Parsed, Shelf, Written, invalid};
 use super::template::{MAX_REMEMBERED_BYTES, MAX_SOURCE_BYTES, Names, Renderer};
@@ -19,14 +20,10 @@ use crate::documents::Change;
 use crate::documents::record::{SetRecord, decode};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::ids::{EnvironmentId, Name};
-use crate::policies::engine::{EvaluationOptions, Input, QueryPath, Snapshot};
+use crate::policies::engine::Snapshot;
 use crate::projects::record::{META, ProjectRecord};
 use crate::store::Scope;
 
-/// The rule whose messages refuse a config.
-const RULE: &str = "config.validate.deny";
-/// How much JSON the messages of the rule are at most.
-const MAX_RULE_BYTES: usize = 64 * 1024;
 /// Names that variables cannot have: templates know them already.
 const RESERVED: [&str; 3] = ["env", "loop", "project"];
 
@@ -55,12 +52,11 @@ pub(crate) async fn check(
     let shelf = Shelf { scope, set, changes, parsed };
     let has = |kind| changes.iter().any(|change| change.kind == kind);
     let all = has(Kind::Template) || has(Kind::Variable);
-    let library = library(&shelf).await?;
+    let whole = Whole::new(shelf, rules).await?;
     if has(Kind::Schema) {
-        check_schemas(&library, &shelf).await?;
+        check_schemas(&whole.library, &shelf).await?;
     }
     let touched = if all { None } else { Some(touched(&shelf, has(Kind::Schema)).await?) };
-    let whole = Whole { shelf, library, rules, renderer: shelf.renderer().await? };
     let mut refused = None;
     for environment in &environments {
         let checked = whole.check(environment, all, touched.as_ref()).await;
@@ -96,13 +92,11 @@ pub(crate) async fn check_release(
     parsed: &Parsed,
     rules: Option<&Arc<Snapshot>>,
 ) -> Result<()> {
-    let shelf = Shelf { scope, set, changes: &[], parsed };
-    let library = library(&shelf).await?;
-    let whole = Whole { shelf, library, rules, renderer: shelf.renderer().await? };
+    let whole = Whole::new(Shelf { scope, set, changes: &[], parsed }, rules).await?;
     whole.check(environment.as_str(), true, None).await
 }
 
-async fn environments(scope: &Scope) -> Result<Vec<String>> {
+pub(super) async fn environments(scope: &Scope) -> Result<Vec<String>> {
     let Some(entry) = scope.fresh(META).await? else { return Ok(Vec::new()) };
     Ok(decode::<ProjectRecord>(&entry.key, &entry.value)?.environments)
 }
@@ -225,14 +219,19 @@ async fn touched(shelf: &Shelf<'_>, schemas: bool) -> Result<BTreeSet<Name>> {
 }
 
 /// All documents as they will be.
-struct Whole<'a> {
+pub(super) struct Whole<'a> {
     shelf: Shelf<'a>,
     library: Library,
     rules: Option<&'a Arc<Snapshot>>,
     renderer: Arc<Renderer>,
 }
 
-impl Whole<'_> {
+impl<'a> Whole<'a> {
+    /// Documents with changes, and the policies as they will be.
+    pub(super) async fn new(shelf: Shelf<'a>, rules: Option<&'a Arc<Snapshot>>) -> Result<Self> {
+        Ok(Self { shelf, library: library(&shelf).await?, rules, renderer: shelf.renderer().await? })
+    }
+
     /// Checks an environment: its templates, where these may have changed, and its configs, or only some.
     async fn check(&self, environment: &str, templates: bool, only: Option<&BTreeSet<Name>>) -> Result<()> {
         if templates {
@@ -262,19 +261,31 @@ impl Whole<'_> {
             return Ok(());
         }
         let names = self.shelf.variables(environment).await?;
-        for (config, above) in self.layers(environment, only).await? {
-            for (labels, instance) in above {
-                let asked = Asked { environment: environment.to_owned(), labels, instance };
-                self.check_config(&config, &asked, names.clone()).await?;
-            }
+        for (config, asked) in self.layers(environment, only).await? {
+            self.check_config(&config, &asked, names.clone()).await?;
         }
         Ok(())
     }
 
+    /// What the rules say of any config in an environment: where rules change, which may hit all of them.
+    pub(super) async fn all_objections(&self, environment: &str) -> Result<Vec<(Name, Vec<Place>)>> {
+        let (names, mut found) = (self.shelf.variables(environment).await?, Vec::new());
+        for (config, asked) in self.layers(environment, None).await? {
+            let resolver = Resolver::new(self.shelf, self.renderer.clone(), names.clone(), &asked);
+            // What cannot be resolved was so before; that is not the rules' doing.
+            let Ok(Some(resolution)) = resolver.resolve(&config).await else { continue };
+            let places = self.objections(&config, &asked, &resolution.value).await?;
+            if !places.is_empty() {
+                found.push((config, places));
+            }
+        }
+        Ok(found)
+    }
+
     /// The configs that there are in an environment, each with the layers that may stand above: none, and
     /// each alone.
-    async fn layers(&self, environment: &str, only: Option<&BTreeSet<Name>>) -> Result<Above> {
-        let mut found = Above::new();
+    async fn layers(&self, environment: &str, only: Option<&BTreeSet<Name>>) -> Result<Vec<(Name, Asked)>> {
+        let mut found: BTreeMap<Name, BTreeSet<Above>> = BTreeMap::new();
         for document in self.shelf.names(Kind::Config).await? {
             let (layer, config) = split(&Name::parse(&document)?)?;
             if only.is_some_and(|only| !only.contains(&config)) {
@@ -288,7 +299,11 @@ impl Whole<'_> {
             };
             found.entry(config).or_default().insert(above);
         }
-        Ok(found)
+        let each = found
+            .into_iter()
+            .flat_map(|(config, above)| above.into_iter().map(move |above| (config.clone(), above)));
+        let asked = |(labels, instance)| Asked { environment: environment.to_owned(), labels, instance };
+        Ok(each.map(|(config, above)| (config, asked(above))).collect())
     }
 
     async fn check_config(&self, config: &Name, asked: &Asked, names: Names) -> Result<()> {
@@ -325,54 +340,24 @@ impl Whole<'_> {
         Err(Error::unprocessable("schema_violation", text).with_places(in_environment(places, asked)))
     }
 
-    async fn check_rules(&self, config: &Name, asked: &Asked, value: &Value) -> Result<()> {
-        let Some(rules) = self.rules else { return Ok(()) };
-        let path = QueryPath::parse(RULE).map_err(Error::internal)?;
-        let input = json!({"name": config.as_str(), "environment": asked.environment, "config": value});
-        let rules = rules.clone();
-        let work = move || ask(&rules, &path, &input);
-        let messages = tokio::task::spawn_blocking(work).await.map_err(Error::internal)??;
-        if messages.is_empty() {
-            return Ok(());
-        }
-        let text = format!(
-            "the rules in `config.validate` refuse the config `{config}` in the environment `{}`: {}",
-            asked.environment,
-            messages.first().map(String::as_str).unwrap_or_default()
-        );
+    /// What the rules say of a config.
+    pub(super) async fn objections(&self, config: &Name, asked: &Asked, value: &Value) -> Result<Vec<Place>> {
+        let Some(rules) = self.rules else { return Ok(Vec::new()) };
+        let messages = objections(rules, config, &asked.environment, value).await?;
         let place = |message| Place { code: Some("rule"), ..plain(message) };
-        let places = messages.into_iter().map(place).collect();
-        Err(Error::unprocessable("config_refused", text).with_places(in_environment(places, asked)))
+        Ok(in_environment(messages.into_iter().map(place).collect(), asked))
+    }
+
+    async fn check_rules(&self, config: &Name, asked: &Asked, value: &Value) -> Result<()> {
+        let places = self.objections(config, asked, value).await?;
+        let Some(first) = places.first() else { return Ok(()) };
+        let text = format!("the rules in `config.validate` refuse the config `{config}` {}", first.message);
+        Err(Error::unprocessable("config_refused", text).with_places(places))
     }
 }
 
-/// By config: the labels and the instance to ask for.
-type Above = BTreeMap<Name, BTreeSet<(Vec<(String, String)>, Option<String>)>>;
-
-/// The messages of the rule; none if there is no such rule.
-fn ask(rules: &Snapshot, path: &QueryPath, input: &Value) -> Result<Vec<String>> {
-    let failed = |says: String| {
-        let text = format!("the rules in `config.validate` cannot be asked: {says}");
-        Error::unprocessable("config_refused", text)
-    };
-    let text = serde_json::to_vec(input).map_err(Error::internal)?;
-    let input = Input::from_json(&text, rules.program()).map_err(|error| failed(error.to_string()))?;
-    let evaluation = rules
-        .evaluate_with(path, &input, EvaluationOptions::default())
-        .map_err(|error| failed(error.to_string()))?;
-    let answer = evaluation.to_json(MAX_RULE_BYTES).map_err(|error| failed(error.to_string()))?;
-    let Some(answer) = answer else { return Ok(Vec::new()) };
-    let answer: Value = serde_json::from_slice(&answer).map_err(Error::internal)?;
-    Ok(match answer {
-        Value::Array(messages) => messages.iter().take(MAX_VIOLATIONS).map(message).collect(),
-        Value::Bool(false) | Value::Null => Vec::new(),
-        other => vec![message(&other)],
-    })
-}
-
-fn message(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
+/// The labels and the instance to ask for.
+type Above = (Vec<(String, String)>, Option<String>);
 
 fn in_environment(mut places: Vec<Place>, asked: &Asked) -> Vec<Place> {
     for place in &mut places {

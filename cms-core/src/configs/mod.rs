@@ -13,6 +13,7 @@ mod names;
 mod parse;
 mod references;
 mod resolve;
+pub(crate) mod rules;
 mod schema;
 mod secrets;
 mod shelf;

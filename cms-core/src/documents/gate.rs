@@ -12,6 +12,7 @@ use crate::api::documents::{Kind, PolicyError, PolicyValidation, TestPolicies, V
 use crate::configs::Parsed;
 use crate::configs::check::{check as check_configs, check_release, is_config};
 use crate::configs::compare::compare;
+use crate::configs::rules::check_rules;
 use crate::error::{Error, Place, Result};
 use crate::ids::{EnvironmentId, Name};
 use crate::policies::artifacts::{Artifacts, compile, options};
@@ -57,6 +58,10 @@ impl Gate {
                 None => self.artifacts.data(scope, set).await?,
             };
             passed.program = Some(self.check_policies(scope, set, &policies, &data).await?);
+            if policies.iter().any(|policy| is_about_configs(scope, policy)) {
+                let rules = self.rules(scope, set, &passed).await?;
+                check_rules(scope, set, changes, &self.parsed, &rules).await?;
+            }
         } else if let Some((data, _)) = &passed.data {
             let program = self.artifacts.program(scope, set).await?;
             Snapshot::new(program, data).map_err(|found| invalid_data(&found))?;
@@ -237,6 +242,13 @@ fn check_reserved(scope: &Scope, name: &Name, content: &str) -> Result<()> {
     );
     let place = Place { path: Some(name.to_string()), message: message.clone(), ..Place::default() };
     Err(Error::unprocessable("invalid_policy", message).with_places(vec![place]))
+}
+
+/// Whether a policy holds rules that configs must pass.
+fn is_about_configs(scope: &Scope, policy: &Change) -> bool {
+    let Some(content) = &policy.content else { return false };
+    let info = check(&Module::new(policy.name.as_str(), content.as_str()), &options(scope));
+    info.is_ok_and(|info| info.package == "config.validate" || info.package.starts_with("config.validate."))
 }
 
 /// The set of the current documents.

@@ -89,3 +89,37 @@ pub(crate) fn decode<T: for<'de> Deserialize<'de>>(key: &str, bytes: &[u8]) -> R
     serde_json::from_slice(bytes)
         .map_err(|error| Error::internal(format!("the record at `{key}` cannot be read: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_records_of_version_1_stay_readable() {
+        let policy = VersionRecord {
+            v: 1,
+            version: 1,
+            hash: "00ff".into(),
+            size: 2,
+            author: "user:ann".into(),
+            time: Timestamp::from_millis(0),
+            message: None,
+            parent: None,
+            schema: None,
+        };
+        let config = VersionRecord {
+            version: 2,
+            message: Some("why".into()),
+            parent: Some(1),
+            schema: Some("rag/retriever".into()),
+            ..policy.clone()
+        };
+        let golden = include_str!("../../testdata/version_v1.jsonl");
+        let records = [policy, config];
+        let written = records.each_ref().map(|record| serde_json::to_string(record).unwrap());
+        assert_eq!(written.join("\n"), golden.trim_end());
+        for (line, record) in golden.lines().zip(records) {
+            assert_eq!(serde_json::from_str::<VersionRecord>(line).unwrap(), record);
+        }
+    }
+}

@@ -121,3 +121,38 @@ async fn the_router_nests_under_a_prefix_of_a_host_with_a_state() {
     assert_eq!(body["code"], "not_found");
     assert_eq!(body["instance"], "/cms/api/v1/nothing");
 }
+
+#[tokio::test]
+async fn the_front_door_for_configs_works_under_any_prefix() {
+    use cms_core::api::keys::CreateKey;
+    use cms_core::api::projects::CreateProject;
+    use cms_core::ids::ProjectId;
+
+    let cms = cms().await;
+    let root = cms_core::RequestContext::new(cms_core::auth::Principal::root());
+    let new = CreateProject { id: "shop".into(), name: "shop".into(), ..CreateProject::default() };
+    cms.projects().create(&root, new).await.unwrap();
+    let wanted: CreateKey =
+        serde_json::from_str(r#"{"name": "k", "scopes": ["config:read", "config:write"]}"#).unwrap();
+    let key = cms.auth().keys().create(&root, &ProjectId::parse("shop").unwrap(), wanted).await.unwrap().key;
+    let host = Router::new()
+        .nest("/a/b", config_router(cms, Options::default()))
+        .route("/", get(|| async { "host" }));
+    let sent = |method: &str, path: &str, body: &'static str| {
+        let asked = request(method, path).header("x-api-key", key.as_str());
+        asked.header("content-type", "application/json").body(Body::from(body)).unwrap()
+    };
+    let (made, _) = ask(&host, sent("PUT", "/a/b/my/app", r#"{"url": "{{ env }}"}"#)).await;
+    assert_eq!(made.status(), StatusCode::CREATED);
+    let (read, body) = ask(&host, sent("GET", "/a/b/my/app?environment=default", "")).await;
+    assert_eq!((read.status(), body["url"].as_str()), (StatusCode::OK, Some("default")));
+    let known = request("GET", "/a/b/my/app").header("x-api-key", key.as_str());
+    let known = known.header("if-none-match", &read.headers()["etag"]).body(Body::empty()).unwrap();
+    assert_eq!(ask(&host, known).await.0.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(ask(&host, sent("GET", "/a/b/health", "")).await.1["status"], "healthy");
+    // The rest of CMS is not there, and the host's own routes are.
+    assert_eq!(ask(&host, sent("GET", "/api/v1/projects", "")).await.0.status(), StatusCode::NOT_FOUND);
+    let (refused, body) = ask(&host, sent("PUT", "/a/b/my/app", r#"{"url": "{{ absent }}"}"#)).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(body["instance"], "/a/b/my/app");
+}
