@@ -21,6 +21,7 @@ use cms_core::store::{Store, Transaction};
 use cms_core::{Cms, RequestContext};
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
+use serde_json::json;
 use tempfile::TempDir;
 
 const CLIENTS: usize = 32;
@@ -34,6 +35,9 @@ fn main() -> Result<()> {
         }
         if wanted("watch") {
             watches(effort).await?;
+        }
+        if wanted("configs") {
+            configs(effort).await?;
         }
         Ok(())
     })
@@ -155,6 +159,41 @@ async fn watches(effort: Effort) -> Result<()> {
         "x",
         Target::AtMost(1.0),
     );
+    table.close();
+    Ok(())
+}
+
+/// One config of a project that is as full as a project may be, every tenth of them referring to another.
+async fn configs(effort: Effort) -> Result<()> {
+    let mut table = Table::new("a config among 10,000, checked for one environment", "");
+    let place = place().await?;
+    let project = place.projects.first().ok_or("no project")?;
+    let change = |number: u64| {
+        let value = match number % 10 {
+            0 => format!("${{{{ config:app-{}#number }}}}", number + 1),
+            _ => String::from("{{ env }}"),
+        };
+        let content = json!({"number": number, "value": value, "prompt": "answer from the documents"});
+        json!({"kind": "config", "name": format!("app-{number}"), "op": "put", "base_version": 0,
+            "content": content.to_string()})
+    };
+    for first in (0..9_900).step_by(100) {
+        let changes: Vec<_> = (first..first + 100).map(change).collect();
+        let write = serde_json::from_value(json!({"changes": changes}))?;
+        place.cms.documents().write_all(&place.ctx, project, write).await?;
+    }
+    let mut times = Vec::new();
+    for number in 0..effort.rounds as u64 * 10 {
+        let name = Name::parse(&format!("app-{}", number * 97 % 9_900))?;
+        let content = json!({"number": number, "value": "{{ env }}"}).to_string();
+        let put = PutDocument { content, message: None, schema: None };
+        let begun = Instant::now();
+        place.cms.documents().put(&place.ctx, project, Kind::Config, &name, put, Expected::Any).await?;
+        times.push(begun.elapsed().as_secs_f64() * 1e9);
+    }
+    let (p50, p99) = (percentile(times.clone(), 50.0), percentile(times, 99.0));
+    let shown = format!("p50 {} p99 {}", time(p50), time(p99));
+    table.row("a durable write of one config", &shown, p50 / 1e6, " ms", Target::AtMost(20.0));
     table.close();
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use cms_benches::Result;
 use cms_benches::harness::etcd::Etcd;
 use cms_benches::harness::http::Client;
+use cms_benches::harness::measure::{median, percentile};
 use cms_benches::harness::table::{Table, Target, time};
 use cms_benches::harness::{Effort, cms, servers};
 use http_body_util::{BodyExt, Full};
@@ -56,10 +57,10 @@ pub(crate) fn run(effort: Effort) -> Result<()> {
     table.note("etcd put -> the last of 1,000 watches", &shown(&etcd_many.begun));
     table.note("CMS write begun -> 1 watcher", &shown(&one.begun));
     table.note("CMS write begun -> the last of 1,000", &shown(&many.begun));
-    let ratio = at(&one.acknowledged, 0.5) / at(&etcd_one.begun, 0.5);
+    let ratio = median(one.acknowledged.clone()) / median(etcd_one.begun);
     let figures = shown(&one.acknowledged);
     table.row("CMS commit -> 1 watcher, of etcd's p50", &figures, ratio, "x", Target::AtMost(1.0));
-    let (figures, last) = (shown(&many.acknowledged), at(&many.acknowledged, 0.99) / 1e6);
+    let (figures, last) = (shown(&many.acknowledged), percentile(many.acknowledged, 99.0) / 1e6);
     table.row("CMS commit -> the last of 1,000, p99", &figures, last, " ms", Target::AtMost(20.0));
     table.close();
     Ok(())
@@ -198,14 +199,6 @@ async fn over_etcd(address: SocketAddr, watchers: usize, commits: usize) -> Resu
     times
 }
 
-/// The value below which this share of all lies.
-fn at(values: &[f64], share: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let place = (sorted.len() as f64 * share) as usize;
-    sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
-}
-
 fn shown(values: &[f64]) -> String {
-    format!("p50 {} p99 {}", time(at(values, 0.5)), time(at(values, 0.99)))
+    format!("p50 {} p99 {}", time(percentile(values.to_vec(), 50.0)), time(percentile(values.to_vec(), 99.0)))
 }

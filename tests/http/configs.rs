@@ -216,6 +216,7 @@ fn rules_that_refuse_what_there_is_are_refused_and_name_each_config() {
             places,
             [
                 ("two", "in the environment `dev`: no debugging"),
+                ("two", "in the environment `staging`: no debugging"),
                 ("one", "in the environment `prod`: no debugging"),
                 ("two", "in the environment `prod`: no debugging"),
             ]
