@@ -11,6 +11,7 @@ use crate::crypto::Barrier;
 use crate::error::Result;
 use crate::lane::Lane;
 use crate::store::{Db, Outcome, Scope, Transaction};
+use crate::webhooks;
 
 /// The shared parts of one `Cms`. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -58,25 +59,33 @@ impl Kit {
         records: &[NewRecord],
         change: Transaction,
     ) -> Result<Outcome> {
-        let told = crate::webhooks::told(self, &change).await?;
-        let (conditions, change) = (change.conditions.len(), change.and(told));
-        let is_told = change.operations.iter().any(crate::webhooks::is_told);
-        let joined = match &ctx.once {
-            Some(once) => once.join(change.clone()).await?.map(|(joined, next)| (once, joined, next)),
-            None => None,
-        };
-        let outcome = match joined {
-            Some((once, joined, next)) => {
-                let outcome = self.audit.commit_all(ctx, records, joined).await?;
-                once.ended(outcome, next, conditions)?
-            }
-            None => self.audit.commit_all(ctx, records, change).await?,
-        };
-        if is_told && let Err(error) = crate::webhooks::spread(self).await {
+        let told = webhooks::told(self, &change).await?;
+        let change = change.and(told);
+        let is_told = change.operations.iter().any(webhooks::is_told);
+        let outcome = self.commit_quietly(ctx, records, change).await?;
+        if is_told && let Err(error) = webhooks::spread(self).await {
             // Whoever follows up does it then.
             tracing::warn!(%error, "webhooks could not be told of a change at once");
         }
         Ok(outcome)
+    }
+
+    /// Commits what changes nothing that others would want to hear of, such as sealing anew.
+    pub(crate) async fn commit_quietly(
+        &self,
+        ctx: &RequestContext,
+        records: &[NewRecord],
+        change: Transaction,
+    ) -> Result<Outcome> {
+        let conditions = change.conditions.len();
+        let Some(once) = &ctx.once else { return self.audit.commit_all(ctx, records, change).await };
+        match once.join(change.clone()).await? {
+            Some((joined, next)) => {
+                let outcome = self.audit.commit_all(ctx, records, joined).await?;
+                once.ended(outcome, next, conditions)
+            }
+            None => self.audit.commit_all(ctx, records, change).await,
+        }
     }
 
     /// The current time.

@@ -210,7 +210,9 @@ fn receivers_hear_of_changes_and_never_of_texts_or_values() {
         let value = json!({"data": {"v": "not-for-others"}});
         root.put("projects/p/secrets/db/main", value).await.is(201);
         root.post("projects/p/environments/default/rollback", json!(null)).await.is(200);
+        root.post("projects/p/data-key/rotate", json!(null)).await.is(200);
         root.delete("projects/p/secrets/db/main").await.is(200);
+        // Sealing secrets anew is no change of theirs.
         let kinds =
             ["config.changed", "activation.auto", "secret.changed", "activation.rollback", "secret.changed"];
         let told = until("all is told", async || {

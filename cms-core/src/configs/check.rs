@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::index::Known;
 use super::names::{BASE, Layer, split};
 use super::resolve::{Asked, Resolution, Resolver, not_rendered};
 use super::rules::objections;
@@ -56,7 +57,7 @@ pub(crate) async fn check(
     if has(Kind::Schema) {
         check_schemas(&whole.library, &shelf).await?;
     }
-    let touched = if all { None } else { Some(touched(&shelf, has(Kind::Schema)).await?) };
+    let touched = if all { None } else { Some(whole.touched(has(Kind::Schema))?) };
     let mut refused = None;
     for environment in &environments {
         let checked = whole.check(environment, all, touched.as_ref()).await;
@@ -186,50 +187,44 @@ async fn check_schemas(library: &Library, shelf: &Shelf<'_>) -> Result<()> {
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
 }
 
-/// The configs that changes can alter: those with a changed layer, those that refer to them, and if a
-/// schema changes, all that keep to one.
-async fn touched(shelf: &Shelf<'_>, schemas: bool) -> Result<BTreeSet<Name>> {
-    let changed = shelf.changes.iter().filter(|change| change.kind == Kind::Config);
-    let mut touched: BTreeSet<Name> =
-        changed.map(|change| Ok(split(&change.name)?.1)).collect::<Result<_>>()?;
-    if touched.is_empty() && !schemas {
-        return Ok(touched);
-    }
-    let mut refers: BTreeMap<Name, BTreeSet<Name>> = BTreeMap::new();
-    for document in shelf.names(Kind::Config).await? {
-        let Some((text, written)) = shelf.config(&document).await? else { continue };
-        if written.refers.is_empty() && !(schemas && text.schema.is_some()) {
-            continue;
-        }
-        let (_, config) = split(&Name::parse(&document)?)?;
-        if schemas && text.schema.is_some() {
-            touched.insert(config.clone());
-        }
-        refers.entry(config).or_default().extend(written.refers.iter().cloned());
-    }
-    loop {
-        let more =
-            refers.iter().filter(|(config, to)| !touched.contains(config) && !to.is_disjoint(&touched));
-        let more: Vec<Name> = more.map(|(config, _)| config.clone()).collect();
-        if more.is_empty() {
-            return Ok(touched);
-        }
-        touched.extend(more);
-    }
-}
-
 /// All documents as they will be.
 pub(super) struct Whole<'a> {
     shelf: Shelf<'a>,
     library: Library,
     rules: Option<&'a Arc<Snapshot>>,
     renderer: Arc<Renderer>,
+    /// Every config document.
+    index: Vec<Arc<Known>>,
 }
 
 impl<'a> Whole<'a> {
     /// Documents with changes, and the policies as they will be.
     pub(super) async fn new(shelf: Shelf<'a>, rules: Option<&'a Arc<Snapshot>>) -> Result<Self> {
-        Ok(Self { shelf, library: library(&shelf).await?, rules, renderer: shelf.renderer().await? })
+        let (library, renderer) = (library(&shelf).await?, shelf.renderer().await?);
+        Ok(Self { shelf, library, rules, renderer, index: shelf.parsed.index.of(&shelf).await? })
+    }
+
+    /// The configs that changes can alter: those with a changed layer, those that refer to them, and if a
+    /// schema changes, all that keep to one.
+    fn touched(&self, schemas: bool) -> Result<BTreeSet<Name>> {
+        let changed = self.shelf.changes.iter().filter(|change| change.kind == Kind::Config);
+        let mut touched: BTreeSet<Name> =
+            changed.map(|change| Ok(split(&change.name)?.1)).collect::<Result<_>>()?;
+        if schemas {
+            touched
+                .extend(self.index.iter().filter(|known| known.has_schema).map(|known| known.config.clone()));
+        }
+        let referring: Vec<&Known> =
+            self.index.iter().map(Arc::as_ref).filter(|known| !known.refers.is_empty()).collect();
+        loop {
+            let is_new =
+                |known: &&&Known| !touched.contains(&known.config) && !known.refers.is_disjoint(&touched);
+            let more: Vec<Name> = referring.iter().filter(is_new).map(|known| known.config.clone()).collect();
+            if more.is_empty() {
+                return Ok(touched);
+            }
+            touched.extend(more);
+        }
     }
 
     /// Checks an environment: its templates, where these may have changed, and its configs, or only some.
@@ -261,7 +256,7 @@ impl<'a> Whole<'a> {
             return Ok(());
         }
         let names = self.shelf.variables(environment).await?;
-        for (config, asked) in self.layers(environment, only).await? {
+        for (config, asked) in self.layers(environment, only) {
             self.check_config(&config, &asked, names.clone()).await?;
         }
         Ok(())
@@ -270,7 +265,7 @@ impl<'a> Whole<'a> {
     /// What the rules say of any config in an environment: where rules change, which may hit all of them.
     pub(super) async fn all_objections(&self, environment: &str) -> Result<Vec<(Name, Vec<Place>)>> {
         let (names, mut found) = (self.shelf.variables(environment).await?, Vec::new());
-        for (config, asked) in self.layers(environment, None).await? {
+        for (config, asked) in self.layers(environment, None) {
             let resolver = Resolver::new(self.shelf, self.renderer.clone(), names.clone(), &asked);
             // What cannot be resolved was so before; that is not the rules' doing.
             let Ok(Some(resolution)) = resolver.resolve(&config).await else { continue };
@@ -284,26 +279,26 @@ impl<'a> Whole<'a> {
 
     /// The configs that there are in an environment, each with the layers that may stand above: none, and
     /// each alone.
-    async fn layers(&self, environment: &str, only: Option<&BTreeSet<Name>>) -> Result<Vec<(Name, Asked)>> {
-        let mut found: BTreeMap<Name, BTreeSet<Above>> = BTreeMap::new();
-        for document in self.shelf.names(Kind::Config).await? {
-            let (layer, config) = split(&Name::parse(&document)?)?;
-            if only.is_some_and(|only| !only.contains(&config)) {
+    fn layers(&self, environment: &str, only: Option<&BTreeSet<Name>>) -> Vec<(Name, Asked)> {
+        let mut found: BTreeMap<&Name, BTreeSet<Above>> = BTreeMap::new();
+        for known in &self.index {
+            if only.is_some_and(|only| !only.contains(&known.config)) {
                 continue;
             }
-            let above = match layer {
+            let above = match &known.layer {
                 Layer::Environment(name) if name != environment => continue,
                 Layer::Base | Layer::Environment(_) => (Vec::new(), None),
-                Layer::Label(name, value) => (vec![(name, value)], None),
-                Layer::Instance(id) => (Vec::new(), Some(id)),
+                Layer::Label(name, value) => (vec![(name.clone(), value.clone())], None),
+                Layer::Instance(id) => (Vec::new(), Some(id.clone())),
             };
-            found.entry(config).or_default().insert(above);
+            found.entry(&known.config).or_default().insert(above);
         }
-        let each = found
-            .into_iter()
-            .flat_map(|(config, above)| above.into_iter().map(move |above| (config.clone(), above)));
         let asked = |(labels, instance)| Asked { environment: environment.to_owned(), labels, instance };
-        Ok(each.map(|(config, above)| (config, asked(above))).collect())
+        let each = |(config, above): (&Name, BTreeSet<Above>)| {
+            let config = config.clone();
+            above.into_iter().map(move |above| (config.clone(), asked(above)))
+        };
+        found.into_iter().flat_map(each).collect()
     }
 
     async fn check_config(&self, config: &Name, asked: &Asked, names: Names) -> Result<()> {

@@ -8,6 +8,7 @@
 mod answers;
 pub(crate) mod check;
 pub(crate) mod compare;
+mod index;
 mod layers;
 mod names;
 mod parse;

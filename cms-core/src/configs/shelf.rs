@@ -9,6 +9,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 
+use super::index::Index;
 use super::references::{Part, Reference, may_refer, parts};
 use super::template::{Names, Renderer};
 use super::{names, parse};
@@ -34,9 +35,12 @@ pub(crate) struct Written {
     bytes: usize,
 }
 
-/// Parsed configs by the hash of their text. Cloning shares them.
+/// Parsed configs by the hash of their text, and what is known of all of them. Cloning shares both.
 #[derive(Debug, Clone)]
-pub(crate) struct Parsed(Arc<Cache<String, Arc<Written>, BySize>>);
+pub(crate) struct Parsed {
+    texts: Arc<Cache<String, Arc<Written>, BySize>>,
+    pub(super) index: Index,
+}
 
 #[derive(Debug, Clone)]
 struct BySize;
@@ -49,17 +53,18 @@ impl Weighter<String, Arc<Written>> for BySize {
 
 impl Default for Parsed {
     fn default() -> Self {
-        Self(Arc::new(Cache::with_weighter(1_024, KEPT_BYTES, BySize)))
+        let texts = Arc::new(Cache::with_weighter(1_024, KEPT_BYTES, BySize));
+        Self { texts, index: Index::default() }
     }
 }
 
 impl Parsed {
     fn of(&self, text: &Text) -> Result<Arc<Written>, Place> {
-        if let Some(kept) = self.0.get(&text.hash) {
+        if let Some(kept) = self.texts.get(&text.hash) {
             return Ok(kept);
         }
         let written = Arc::new(Written::read(&text.text)?);
-        self.0.insert(text.hash.clone(), written.clone());
+        self.texts.insert(text.hash.clone(), written.clone());
         Ok(written)
     }
 }

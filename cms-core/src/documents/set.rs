@@ -79,6 +79,11 @@ impl SetRecord {
         hash(text.as_bytes())
     }
 
+    /// The hashes of the buckets that hold the documents of a kind.
+    pub(crate) fn hashes(&self, kind: Kind) -> impl Iterator<Item = &str> {
+        self.buckets.iter().filter(move |(bucket, _)| is_of(bucket, kind)).map(|(_, hash)| hash.as_str())
+    }
+
     /// One document of the set.
     pub(crate) async fn find(&self, scope: &Scope, kind: Kind, name: &str) -> Result<Option<BucketEntry>> {
         let Some(hash) = self.buckets.get(&bucket_of(kind, name)) else { return Ok(None) };
@@ -150,7 +155,8 @@ fn is_of(bucket: &str, kind: Kind) -> bool {
     bucket.strip_prefix(kind.as_str()).is_some_and(|rest| rest.starts_with('-'))
 }
 
-async fn read_bucket(scope: &Scope, hash: &str) -> Result<Arc<BucketRecord>> {
+/// Reads a bucket by its hash.
+pub(crate) async fn read_bucket(scope: &Scope, hash: &str) -> Result<Arc<BucketRecord>> {
     let key = blob_key(hash);
     let cached = scope.cached(&key).await?;
     cached.parsed(|entry| decode::<BucketRecord>(&entry.key, &entry.value))?.ok_or_else(|| {

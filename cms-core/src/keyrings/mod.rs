@@ -227,7 +227,7 @@ impl Keyrings {
     }
 
     async fn commit(&self, ctx: &RequestContext, record: NewRecord, change: Transaction) -> Result<bool> {
-        Ok(matches!(self.kit.commit(ctx, record, change).await?, Outcome::Committed { .. }))
+        Ok(matches!(self.kit.commit_quietly(ctx, &[record], change).await?, Outcome::Committed { .. }))
     }
 }
 

@@ -6,18 +6,16 @@ use cms_core::api::PageQuery;
 use cms_core::api::mails::MailDelivery;
 use cms_core::api::page::Page;
 use cms_core::ids::ProjectId;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::Caller;
 use crate::http::extract::{Json, Params, Segments};
 use crate::http::problem::Answer;
-use crate::http::routes::v1;
+use crate::http::routes::table::{Table, routes, v1};
 use crate::http::state::AppState;
 
 /// The routes of mails.
-pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(v1(routes!(list))).routes(v1(routes!(resend)))
+pub(crate) fn router() -> Table {
+    Table::new().routes(v1(routes!(list))).routes(v1(routes!(resend)))
 }
 
 /// Lists what was sent to people of a project, waits or was given up, newest first.

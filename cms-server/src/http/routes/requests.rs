@@ -11,7 +11,7 @@ use cms_core::api::requests::{
 use cms_core::ids::ProjectId;
 
 use crate::http::caller::Caller;
-use crate::http::extract::{Json, OptionalJson, Params, Preconditions, Segments};
+use crate::http::extract::{Json, LargeJsonText, OptionalJson, Params, Preconditions, Segments};
 use crate::http::problem::Answer;
 use crate::http::reply::tagged;
 use crate::http::routes::describe::IfMatch;
@@ -38,9 +38,9 @@ async fn create(
     State(app): State<AppState>,
     Caller(ctx): Caller,
     Segments((project,)): Segments<(ProjectId,)>,
-    Json(create): Json<CreateRequest>,
+    body: LargeJsonText,
 ) -> Answer<impl IntoResponse> {
-    let request = app.cms().requests().create(&ctx, &project, create).await?;
+    let request = app.cms().requests().create(&ctx, &project, body.parse_object()?).await?;
     Ok((StatusCode::CREATED, tagged(request.version, request)))
 }
 
@@ -76,9 +76,10 @@ async fn edit(
     Caller(ctx): Caller,
     Segments((project, id)): At,
     expected: Preconditions,
-    Json(edit): Json<EditRequest>,
+    body: LargeJsonText,
 ) -> Answer<impl IntoResponse> {
-    let request = app.cms().requests().edit(&ctx, &project, &id, edit, expected.expected()?).await?;
+    let (edit, expected) = (body.parse_object()?, expected.expected()?);
+    let request = app.cms().requests().edit(&ctx, &project, &id, edit, expected).await?;
     Ok(tagged(request.version, request))
 }
 
