@@ -50,7 +50,7 @@ pub(crate) fn run(effort: Effort) -> Result<()> {
         let one = at_front_door(&server.client, &reader, 1, commits).await?;
         let etcd_many = over_etcd(etcd.client.address, MANY, commits).await?;
         let many = at_front_door(&server.client, &reader, MANY, commits).await?;
-        Result::Ok((one, many, etcd_one, etcd_many))
+        Ok::<_, Box<dyn std::error::Error>>((one, many, etcd_one, etcd_many))
     })?;
     let mut table = Table::new("11. from the commit of a config to those who wait for it", "");
     table.note("etcd put -> 1 watch", &shown(&etcd_one.begun));
@@ -97,7 +97,7 @@ async fn at_front_door(writer: &Client, reader: &Client, watchers: usize, commit
     for _ in 0..watchers {
         let first = Waiter::connect(reader).await?;
         let tell = tell.clone();
-        waiting.push(tokio::spawn(async move { first.wait(&tell).await }));
+        waiting.push(tokio::spawn(async move { drop(first.wait(&tell).await) }));
     }
     drop(tell);
     let mut connection = connect(writer.address).await?;
