@@ -28,6 +28,7 @@ use super::places::Places;
 use super::program::{Program, Rule, Runs, Shard};
 use super::relocate::Unfit;
 use super::stubs;
+use super::tighten;
 use super::tree::{RuleId, Tree};
 use super::words;
 
@@ -203,6 +204,8 @@ impl<'a> Compilation<'a> {
         let rules = with_common_entry(&mut program, &rules);
         let indexes = index::indexes(&program);
         let reached = index::reached(&program, &indexes);
+        // Last: the index reads the code as the compiler writes it.
+        program = tighten::tightened(program);
         self.shards.push(Shard { program: Arc::new(program), rules, depth, conflicts, indexes, reached });
     }
 

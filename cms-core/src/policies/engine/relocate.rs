@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Inserts instructions into a program of the register machine, and moves every jump along.
+//! Inserts instructions into a program of the register machine or takes some out, and moves every jump
+//! along.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use regorus::rvm::{Instruction, Program};
@@ -13,10 +14,24 @@ pub(super) struct Unfit;
 /// Inserts code before instructions. Whatever jumped to one of them runs the inserted code first.
 pub(super) fn insert(
     program: &mut Program,
-    mut additions: BTreeMap<usize, Vec<Instruction>>,
+    additions: BTreeMap<usize, Vec<Instruction>>,
 ) -> Result<(), Unfit> {
-    if additions.is_empty() {
+    edit(program, additions, &BTreeSet::new())
+}
+
+/// Inserts code before instructions, and takes instructions out. Whatever jumped to one of those runs what
+/// follows it.
+pub(super) fn edit(
+    program: &mut Program,
+    mut additions: BTreeMap<usize, Vec<Instruction>>,
+    removals: &BTreeSet<usize>,
+) -> Result<(), Unfit> {
+    if additions.is_empty() && removals.is_empty() {
         return Ok(());
+    }
+    let added: usize = additions.values().map(Vec::len).sum();
+    if program.instructions.len() + added > Program::MAX_INSTRUCTIONS + removals.len() {
+        return Err(Unfit);
     }
     let old = std::mem::take(&mut program.instructions);
     let spans = std::mem::take(&mut program.instruction_spans);
@@ -24,17 +39,13 @@ pub(super) fn insert(
     for (pc, instruction) in old.into_iter().enumerate() {
         moved.push(program.instructions.len());
         let span = spans.get(pc).cloned().flatten();
-        for added in additions.remove(&pc).unwrap_or_default() {
-            program.instructions.push(added);
+        let kept = if removals.contains(&pc) { None } else { Some(instruction) };
+        for instruction in additions.remove(&pc).unwrap_or_default().into_iter().chain(kept) {
+            program.instructions.push(instruction);
             program.instruction_spans.push(span.clone());
         }
-        program.instructions.push(instruction);
-        program.instruction_spans.push(span);
     }
     moved.push(program.instructions.len());
-    if program.instructions.len() > Program::MAX_INSTRUCTIONS {
-        return Err(Unfit);
-    }
     move_targets(program, &Moved(moved));
     Ok(())
 }

@@ -121,6 +121,73 @@ fn interpret(text: &str, data: &Data, rule: &str, input: &str) -> String {
     }
 }
 
+/// A rule over nested lists. Each loop but the first is over what the item of an earlier one leads to.
+fn loops() -> impl Strategy<Value = String> {
+    let over =
+        select(vec!["data.d.lists[x]", "input.list", "data.d.grants[x].of", "data.d.none[x]", "input.none"]);
+    let inner = prop::collection::vec((over, any::<bool>()), 0..3);
+    let checks = prop::collection::vec(check(), 0..4);
+    let head =
+        select(vec!["r if", "r := 7 if", "r := x if", "r contains x if", "r[x] := 1 if", "r := input.a if"]);
+    (head, any::<bool>(), inner, checks, any::<bool>()).prop_map(|(head, keyed, inner, checks, default)| {
+        let mut body =
+            vec![if keyed { "some k, x in input.list" } else { "some x in input.list" }.to_owned()];
+        for (index, (over, keyed)) in inner.iter().enumerate() {
+            body.push(format!(
+                "some {}y{index} in {over}",
+                if *keyed { format!("i{index}, ") } else { String::new() }
+            ));
+        }
+        let last = if inner.is_empty() { "x".to_owned() } else { format!("y{}", inner.len() - 1) };
+        body.extend(checks.iter().map(|check| check.replace('@', &last)));
+        let default = if default && head.starts_with("r ") && !head.contains("contains") {
+            "default r := 9\n"
+        } else {
+            ""
+        };
+        format!("package p\n{default}{head} {{\n  {}\n}}\n", body.join("\n  "))
+    })
+}
+
+/// A condition on the item `@` of the innermost loop, the one of the outermost, and the input.
+fn check() -> impl Strategy<Value = &'static str> {
+    select(vec![
+        "@ == input.a",
+        "input.b == @",
+        "@ > input.c",
+        "@ != x",
+        "input.a",
+        "not @ == 1",
+        "@.action == input.a",
+        "x == 2",
+        "every z in input.list { z >= x }",
+        "count([z | some z in input.list; z == @]) > 0",
+        "data.d.table[@] == x",
+        "z := @; z == x",
+        "@ in input.list",
+    ])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn loops_answer_as_the_interpreter_says(text in loops(), inputs in prop::collection::vec(input(), 4)) {
+        let documents = [
+            ("d/table", "[0, 1, 2]"),
+            ("d/lists", r#"[[], [1, 2, 3], [2, {"action": 1}], {"a": 3, "b": 1}]"#),
+            ("d/grants", r#"[{"of": [1]}, {"of": [{"action": 2}, 3]}, {}, {"of": {"x": 2}}]"#),
+        ];
+        let data = Data::from_documents(documents, &Limits::default()).unwrap();
+        let Ok(program) = compile(&[("p", &text)]) else { return Ok(()) };
+        let snapshot = Snapshot::new(Arc::new(program), &data).unwrap();
+        for input in &inputs {
+            let machine = ask(&snapshot, "p/r", input);
+            prop_assert_eq!(machine, interpret(&text, &data, "r", input), "{}\n{}", input, &text);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
