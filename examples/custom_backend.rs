@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cms_core::store::{
-    Capabilities, Entry, LeaseId, MemoryStore, Operation, Outcome, Page, Range, Revision, Store, StoreError,
+    Capabilities, Entry, LeaseId, MAX_TRANSACTION_ITEMS, MemoryStore, Operation, Outcome, Page, Range, Revision, Store, StoreError,
     StoreErrorKind, StoreResult, Transaction, WatchStream,
 };
 use cms_core::testing::store_conformance::{Factory, cases};
@@ -103,7 +103,13 @@ impl Store for JournalStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { durable: true, shared: false, leases: false }
+        Capabilities {
+            durable: true,
+            shared: false,
+            leases: false,
+            keyed_history: true,
+            transaction_items: MAX_TRANSACTION_ITEMS,
+        }
     }
 
     async fn get(&self, key: &str) -> StoreResult<Option<Entry>> {

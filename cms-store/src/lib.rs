@@ -6,6 +6,8 @@
 
 #[cfg(feature = "embedded")]
 pub mod embedded;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 
 use std::fmt;
 use std::future::Future;
@@ -17,7 +19,7 @@ use futures_util::future::BoxFuture;
 type Factory = Arc<dyn Fn(String) -> BoxFuture<'static, StoreResult<Arc<dyn Store>>> + Send + Sync>;
 
 /// Opens the store that a URL names, with the backends that this build has: `embedded:DIRECTORY`
-/// (or just a path) and `memory:`.
+/// (or just a path), `etcd://HOST:PORT` and `memory:`.
 ///
 /// # Errors
 /// `Unsupported` for a scheme that is not known; otherwise what the backend answers.
@@ -36,6 +38,10 @@ impl Registry {
         #[cfg(feature = "embedded")]
         let registry =
             registry.add(embedded::SCHEME, |location| async move { embedded::open(&location).await });
+        #[cfg(feature = "etcd")]
+        let registry = registry
+            .add(etcd::SCHEME, |location| async move { etcd::open(&location, false).await })
+            .add(etcd::TLS_SCHEME, |location| async move { etcd::open(&location, true).await });
         registry.add("memory", |_| async { Ok(Arc::new(MemoryStore::new()) as Arc<dyn Store>) })
     }
 

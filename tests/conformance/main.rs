@@ -7,7 +7,9 @@ use std::time::Duration;
 use cms_core::store::Capabilities;
 use cms_core::testing::store_conformance::{Case, Factory, cases};
 use cms_store::Registry;
+use cms_tests::{Etcd, etcd};
 use libtest_mimic::{Arguments, Failed, Trial};
+use tempfile::TempDir;
 
 /// How long a case may take on a machine under load.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,24 +17,38 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn main() {
     let arguments = Arguments::from_args();
     let registry = Registry::builtin();
-    let trials =
-        registry.schemes().flat_map(|scheme| cases().into_iter().map(move |case| trial(scheme, case)));
+    let trials = registry.schemes().flat_map(trials);
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }
 
-/// A case that the backend does not promise is shown as ignored, with the reason as its kind.
-fn trial(scheme: &'static str, case: Case) -> Trial {
-    let name = format!("{scheme}::{}", case.name);
-    match capabilities(scheme) {
-        Ok(capabilities) if (case.needs)(capabilities) => Trial::test(name, move || run(scheme, case)),
-        Ok(_) => Trial::test(name, || Ok(())).with_kind("not promised").with_ignored_flag(true),
-        Err(text) => Trial::test(name, move || Err(text.into())),
-    }
+/// A case that the backend does not promise, or whose server is not there, is shown as ignored, with the reason as
+/// its kind.
+fn trials(scheme: &'static str) -> Vec<Trial> {
+    let promised = match scheme {
+        "etcds" => Err("the same as `etcd`, by TLS: see the tests of the store"),
+        "etcd" => etcd::missing().map_or(Ok(()), Err),
+        _ => Ok(()),
+    };
+    let promised = promised.map(|()| capabilities(scheme));
+    let trial = |case: Case| {
+        let name = format!("{scheme}::{}", case.name);
+        let ignored = |name, reason| Trial::test(name, || Ok(())).with_kind(reason).with_ignored_flag(true);
+        match &promised {
+            Err(reason) => ignored(name, *reason),
+            Ok(Err(text)) => {
+                let text = text.clone();
+                Trial::test(name, move || Err(text.into()))
+            }
+            Ok(Ok(capabilities)) if (case.needs)(*capabilities) => Trial::test(name, move || run(scheme, case)),
+            Ok(Ok(_)) => ignored(name, "not promised"),
+        }
+    };
+    cases().into_iter().map(trial).collect()
 }
 
 fn run(scheme: &str, case: Case) -> Result<(), Failed> {
-    let place = tempfile::tempdir()?;
-    let factory = factory(url(scheme, place.path()));
+    let place = Place::new(scheme)?;
+    let factory = place.factory(scheme);
     let outcome = runtime()?.block_on(async { tokio::time::timeout(PATIENCE, (case.run)(factory)).await });
     match outcome {
         Ok(verdict) => verdict.map_err(Failed::from),
@@ -41,9 +57,9 @@ fn run(scheme: &str, case: Case) -> Result<(), Failed> {
 }
 
 fn capabilities(scheme: &str) -> Result<Capabilities, String> {
-    let place = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let open = factory(url(scheme, place.path()));
+    let place = Place::new(scheme).map_err(|error| error.to_string())?;
     let runtime = runtime().map_err(|error| error.to_string())?;
+    let open = place.factory(scheme);
     runtime.block_on(open()).map(|store| store.capabilities()).map_err(|error| error.to_string())
 }
 
@@ -51,13 +67,25 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
 }
 
-fn url(scheme: &str, place: &std::path::Path) -> String {
-    format!("{scheme}:{}", place.display())
+/// Where the store of one case lies.
+enum Place {
+    Directory(TempDir),
+    Etcd(Etcd),
 }
 
-fn factory(url: String) -> Factory {
-    Arc::new(move || {
-        let url = url.clone();
-        Box::pin(async move { cms_store::open(&url).await })
-    })
+impl Place {
+    fn new(scheme: &str) -> std::io::Result<Self> {
+        if scheme == "etcd" { Ok(Self::Etcd(Etcd::single())) } else { tempfile::tempdir().map(Self::Directory) }
+    }
+
+    fn factory(&self, scheme: &str) -> Factory {
+        let url = match self {
+            Self::Directory(place) => format!("{scheme}:{}", place.path().display()),
+            Self::Etcd(etcd) => etcd.url("suite"),
+        };
+        Arc::new(move || {
+            let url = url.clone();
+            Box::pin(async move { cms_store::open(&url).await })
+        })
+    }
 }

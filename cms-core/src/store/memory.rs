@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::limits::check_transaction;
 use super::{
-    Batch, Capabilities, Condition, Entry, Event, LeaseId, MAX_PAGE_BYTES, Operation, Outcome, Page, Range,
+    Batch, Capabilities, Condition, Entry, Event, LeaseId, MAX_PAGE_BYTES, MAX_TRANSACTION_ITEMS, Operation, Outcome, Page, Range,
     Revision, Store, StoreError, StoreErrorKind, StoreResult, Transaction, WatchStream,
 };
 
@@ -318,7 +318,13 @@ impl Store for MemoryStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { durable: false, shared: false, leases: true }
+        Capabilities {
+            durable: false,
+            shared: false,
+            leases: true,
+            keyed_history: true,
+            transaction_items: MAX_TRANSACTION_ITEMS,
+        }
     }
 
     async fn get(&self, key: &str) -> StoreResult<Option<Entry>> {

@@ -26,7 +26,8 @@ pub use memory::MemoryStore;
 pub(crate) use scope::Change;
 pub use scope::{Db, Scope};
 
-/// Counts committed transactions of a store, from 1; 0 is the empty store.
+/// Counts committed transactions of a store, from 1; 0 is the empty store. Where others use the same
+/// engine, their changes count as well.
 pub type Revision = u64;
 
 /// The result of a store's methods.
@@ -36,7 +37,8 @@ pub type StoreResult<T> = Result<T, StoreError>;
 pub const MAX_KEY_BYTES: usize = 1024;
 /// The longest value, in bytes, that every backend MUST take.
 pub const MAX_VALUE_BYTES: usize = 1024 * 1024 + 64 * 1024;
-/// How many conditions and operations together a transaction may hold on every backend.
+/// How many conditions and operations together a transaction may hold on any backend; some take less, see
+/// [`Capabilities::transaction_items`].
 pub const MAX_TRANSACTION_ITEMS: usize = 512;
 
 /// From this many bytes of values on, a range read ends its page, with [`Page::more`].
@@ -318,6 +320,10 @@ pub struct Capabilities {
     pub shared: bool,
     /// Leases expire on their own.
     pub leases: bool,
+    /// The history is kept by key: an erasure forgets what it erases and nothing else.
+    pub keyed_history: bool,
+    /// How many conditions and operations together a transaction may hold.
+    pub transaction_items: usize,
 }
 
 /// A transactional, ordered key-value store with revisions.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cms_core::store::{
-    Capabilities, Entry, LeaseId, Outcome, Page, Range, Revision, Store, StoreErrorKind, StoreResult,
+    Capabilities, Entry, LeaseId, MAX_TRANSACTION_ITEMS, Outcome, Page, Range, Revision, Store, StoreErrorKind, StoreResult,
     Transaction, WatchStream, check_transaction,
 };
 
@@ -81,7 +81,13 @@ impl Store for EmbeddedStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { durable: true, shared: true, leases: true }
+        Capabilities {
+            durable: true,
+            shared: true,
+            leases: true,
+            keyed_history: true,
+            transaction_items: MAX_TRANSACTION_ITEMS,
+        }
     }
 
     async fn get(&self, key: &str) -> StoreResult<Option<Entry>> {

@@ -83,13 +83,21 @@ pub(super) async fn an_erased_value_is_not_delivered_again(factory: Factory) -> 
     let change = Transaction::new().delete("s/a").put("t", "three").erasing("s/").erasing("t");
     commit(&*store, change).await?;
     put(&*store, "s/a", "again").await?;
-    let mut watch = store.watch("", 0).await?;
-    for revision in 1..=2 {
-        let batch = next(&mut watch).await?;
-        let expected = (revision, vec![("s/a", false), ("s/b", true), ("t", false)]);
-        equal("a revision before", summary(&batch), expected)?;
-    }
-    equal("the erasure", summary(&next(&mut watch).await?), (3, vec![("s/a", false), ("t", true)]))?;
+    let mut watch = if store.capabilities().keyed_history {
+        let mut watch = store.watch("", 0).await?;
+        for revision in 1..=2 {
+            let batch = next(&mut watch).await?;
+            let expected = (revision, vec![("s/a", false), ("s/b", true), ("t", false)]);
+            equal("a revision before", summary(&batch), expected)?;
+        }
+        equal("the erasure", summary(&next(&mut watch).await?), (3, vec![("s/a", false), ("t", true)]))?;
+        watch
+    } else {
+        for revision in 0..=2 {
+            refused("before", store.watch("", revision).await.map(|_| ()), StoreErrorKind::Compacted)?;
+        }
+        store.watch("", 3).await?
+    };
     equal("what follows", summary(&next(&mut watch).await?), (4, vec![("s/a", true)]))?;
     quiet(&mut watch).await?;
     equal("the value", read(&*store, "t").await?.value.as_ref(), b"three")?;
