@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cms_core::store::{
-    Capabilities, Entry, LeaseId, MAX_TRANSACTION_ITEMS, MemoryStore, Operation, Outcome, Page, Range, Revision, Store, StoreError,
-    StoreErrorKind, StoreResult, Transaction, WatchStream,
+    Capabilities, Entry, LeaseId, MAX_TRANSACTION_ITEMS, MemoryStore, Operation, Outcome, Page, Range,
+    Revision, Store, StoreError, StoreErrorKind, StoreResult, Transaction, WatchStream,
 };
 use cms_core::testing::store_conformance::{Factory, cases};
 use serde::{Deserialize, Serialize};

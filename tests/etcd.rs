@@ -47,7 +47,8 @@ impl Etcd {
     fn start(count: usize, more: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let ports = free_ports(count * 2);
-        let peers: Vec<String> = (0..count).map(|n| format!("m{n}=http://127.0.0.1:{}", ports[count + n])).collect();
+        let peers: Vec<String> =
+            (0..count).map(|n| format!("m{n}=http://127.0.0.1:{}", ports[count + n])).collect();
         let members = (0..count).map(|n| {
             let client = format!("http://127.0.0.1:{}", ports[n]);
             let peer = format!("http://127.0.0.1:{}", ports[count + n]);
@@ -83,7 +84,8 @@ impl Etcd {
 
     /// What stands behind the scheme, without a folder.
     pub fn location(&self) -> String {
-        let members: Vec<String> = self.members.iter().map(|member| format!("127.0.0.1:{}", member.port)).collect();
+        let members: Vec<String> =
+            self.members.iter().map(|member| format!("127.0.0.1:{}", member.port)).collect();
         format!("//{}", members.join(","))
     }
 

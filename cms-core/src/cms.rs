@@ -30,7 +30,7 @@ use crate::projects::{Members, Projects};
 use crate::releases::Releases;
 use crate::requests::Requests;
 use crate::secrets::{Secrets, SecretsReport};
-use crate::store::{Capabilities, Store};
+use crate::store::{Capabilities, Store, StoreErrorKind};
 use crate::verify::{VerifyReport, projects, verify_look_ups, verify_project};
 use crate::webhooks::Webhooks;
 
@@ -69,8 +69,10 @@ pub struct Health {
     pub seal: &'static str,
     /// The name of the storage backend.
     pub store: &'static str,
-    /// Whether the store answers; if not, why.
+    /// Whether the store answers; if not, why, without anything that only an operator may know.
     pub store_error: Option<String>,
+    /// What should be mended about the store's engine.
+    pub store_warning: Option<String>,
     /// The store's revision.
     pub revision: u64,
     /// The last revision that this process's cache reflects.
@@ -198,7 +200,7 @@ impl Cms {
         let read = tokio::time::timeout(std::time::Duration::from_secs(2), store.revision()).await;
         let (revision, store_error) = match read {
             Ok(Ok(revision)) => (revision, None),
-            Ok(Err(error)) => (0, Some(format!("{:?}", error.kind()))),
+            Ok(Err(error)) => (0, Some(state_of(error.kind()).to_owned())),
             Err(_) => (0, Some(String::from("it does not answer within 2 s"))),
         };
         Health {
@@ -206,6 +208,7 @@ impl Cms {
             seal,
             store: store.name(),
             store_error,
+            store_warning: store.warning().map(str::to_owned),
             revision,
             seen_revision: kit.db.seen(),
         }
@@ -282,6 +285,18 @@ impl Cms {
         }
         self.0.kit.barrier.seal_up();
         self.0.kit.audit.seal_up();
+    }
+}
+
+/// What a failed read says of the store; the log says more.
+fn state_of(kind: StoreErrorKind) -> &'static str {
+    match kind {
+        StoreErrorKind::Unavailable | StoreErrorKind::Unknown => "it does not answer, or refuses to",
+        StoreErrorKind::Full => "it has no room left",
+        StoreErrorKind::Corrupt => "it holds what cannot be, or went back to an older state",
+        StoreErrorKind::Compacted | StoreErrorKind::TooLarge | StoreErrorKind::Unsupported => {
+            "it answers what cannot be"
+        }
     }
 }
 

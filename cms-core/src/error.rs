@@ -40,6 +40,8 @@ pub enum ErrorKind {
     TooMany,
     /// Something that is needed does not answer; a retry may help.
     Unavailable,
+    /// It may have been done, or not: the answer of something that is needed was lost.
+    Unknown,
     /// A defect or a damaged store.
     Internal,
 }
@@ -257,7 +259,8 @@ impl From<StoreError> for Error {
         use crate::store::StoreErrorKind as Kind;
         let text = match error.kind() {
             Kind::TooLarge => {
-                return Self::too_large("the change is larger than the store accepts").with_source(error);
+                return Self::too_large(format!("the store does not take this change: {}", error.message()))
+                    .with_source(error);
             }
             Kind::Compacted => {
                 return Self::new(
@@ -269,7 +272,10 @@ impl From<StoreError> for Error {
             }
             Kind::Corrupt | Kind::Unsupported => return Self::internal(error),
             Kind::Full => "the store has no room left",
-            Kind::Unknown => "it is not known whether the change was made; read before trying again",
+            Kind::Unknown => {
+                let text = "it is not known whether the change was made; read before trying again";
+                return Self::new(ErrorKind::Unknown, "outcome_unknown", text).with_source(error);
+            }
             Kind::Unavailable => "the store does not answer",
         };
         Self::unavailable("store_unavailable", text).with_source(error)

@@ -195,6 +195,7 @@ fn closed(error: Error) -> Error {
         | ErrorKind::Unprocessable
         | ErrorKind::Sealed
         | ErrorKind::Unavailable
+        | ErrorKind::Unknown
         | ErrorKind::Internal => {
             Error::unavailable("cannot_decide", "it cannot be decided whether this request is allowed")
                 .with_source(error)

@@ -7,6 +7,7 @@ pub mod hardening;
 pub mod http;
 pub mod listen;
 pub mod notify;
+pub mod place;
 pub mod server;
 pub mod settings;
 pub mod shutdown;

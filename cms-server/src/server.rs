@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::{Options, opa_alone, standalone};
 use crate::listen::Listener;
 use crate::notify::{HttpNotifier, SmtpMailer};
+use crate::place::StorePlace;
 use crate::settings::{AccessDurability, AuditFileSettings, Checked};
 use crate::shutdown::{on_hangup, on_signal};
 use crate::tls::{Tls, TlsError};
@@ -190,34 +191,24 @@ impl Server {
     }
 }
 
-/// The directory of a store that has one.
-pub(crate) fn directory(store: &str) -> Option<&Path> {
-    match store.split_once(':') {
-        Some(("embedded", path)) => Some(Path::new(path.strip_prefix("//").unwrap_or(path))),
-        Some(_) => None,
-        None => Some(Path::new(store)),
-    }
-}
-
 /// Begins to build a CMS on a store that is there: opening one would make it, also for a URL with a
 /// slip in it.
 ///
 /// # Errors
 /// If there is none, or it cannot be opened.
-pub async fn existing(url: &str, seal: Arc<dyn Seal>) -> Result<CmsBuilder, StartError> {
-    if directory(url).is_some_and(|path| !path.exists()) {
-        return Err(StartError::Absent { url: url.to_owned() });
+pub async fn existing(place: &StorePlace, seal: Arc<dyn Seal>) -> Result<CmsBuilder, StartError> {
+    if place.directory().is_some_and(|path| !path.exists()) {
+        return Err(StartError::Absent { url: place.shown() });
     }
-    builder(url, seal).await
+    builder(place, seal).await
 }
 
-/// Begins to build a CMS on the store of a URL.
+/// Begins to build a CMS on a store.
 ///
 /// # Errors
 /// If the store cannot be opened.
-pub async fn builder(url: &str, seal: Arc<dyn Seal>) -> Result<CmsBuilder, StartError> {
-    let store =
-        cms_store::open(url).await.map_err(|source| StartError::Store { url: url.to_owned(), source })?;
+pub async fn builder(place: &StorePlace, seal: Arc<dyn Seal>) -> Result<CmsBuilder, StartError> {
+    let store = place.open().await.map_err(|source| StartError::Store { url: place.shown(), source })?;
     Ok(Cms::builder(store, seal))
 }
 

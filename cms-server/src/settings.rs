@@ -19,6 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::http::{Options, Rate};
 use crate::notify::Smtp;
+use crate::place::{EtcdSettings, StorePlace};
 use crate::server::OpaPlace;
 pub use smtp::SmtpSettings;
 
@@ -36,6 +37,8 @@ pub struct Settings {
     pub listen: Option<String>,
     /// The URL of the store.
     pub store: Option<String>,
+    /// Who CMS is at etcd, where that is the store.
+    pub etcd: EtcdSettings,
     /// Where the seal key is.
     pub seal: SealSettings,
     /// The certificate, where the server speaks TLS itself.
@@ -215,8 +218,8 @@ impl Default for SurfaceSettings {
 pub struct Checked {
     /// The address to listen on.
     pub listen: SocketAddr,
-    /// The URL of the store.
-    pub store: String,
+    /// Where the store is.
+    pub store: StorePlace,
     /// Where the seal key is.
     pub seal: KeySource,
     /// The certificate chain and its key.
@@ -263,6 +266,14 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("seal", "key_file", Form::Text),
     ("seal", "key_env", Form::Text),
     ("seal", "credential", Form::Text),
+    ("etcd", "user", Form::Text),
+    ("etcd", "password_file", Form::Text),
+    ("etcd", "ca", Form::Text),
+    ("etcd", "cert", Form::Text),
+    ("etcd", "key", Form::Text),
+    ("etcd", "timeout", Form::Number),
+    ("etcd", "max_operations", Form::Number),
+    ("etcd", "max_request_bytes", Form::Number),
     ("tls", "cert", Form::Text),
     ("tls", "key", Form::Text),
     ("audit", "file", Form::Text),
@@ -348,7 +359,7 @@ impl Settings {
             .map_err(|_| wrong("log.filter", filter, "a list such as `info` or `info,cms::http=debug`"))?;
         Ok(Checked {
             listen,
-            store: self.store.clone().ok_or_else(|| missing("store", "embedded:/var/lib/cms", "--store"))?,
+            store: StorePlace { url: self.store.clone().ok_or_else(no_store)?, etcd: self.etcd.clone() },
             seal: self.seal.source()?,
             tls: self.tls.files()?,
             log_format: self.log.format,
@@ -539,6 +550,10 @@ fn set(table: &mut Table, section: &str, name: &str, value: Value) {
     {
         inner.insert(name.to_owned(), value);
     }
+}
+
+fn no_store() -> SettingsError {
+    missing("store", "embedded:/var/lib/cms", "--store")
 }
 
 fn missing(key: &str, example: &str, flag: &str) -> SettingsError {

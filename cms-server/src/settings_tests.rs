@@ -42,7 +42,7 @@ fn variables_win_over_the_file() {
     )
     .unwrap();
     let checked = settings.check().unwrap();
-    assert_eq!((checked.store.as_str(), checked.options.in_flight), ("embedded:/x", 7));
+    assert_eq!((checked.store.url.as_str(), checked.options.in_flight), ("embedded:/x", 7));
     assert_eq!(checked.options.trusted_proxies.len(), 2);
     assert_eq!(checked.listen.to_string(), DEFAULT_LISTEN);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The embedded store as its users cannot test it from within: several processes, killed ones,
-//! damaged files, disks that fail.
+//! The durable stores as their users cannot test them from within: several processes, killed ones,
+//! damaged files, disks that fail, clusters that lose members.
 //!
 //! The program starts itself again as the other process.
 
@@ -8,6 +8,7 @@ mod child;
 mod crash;
 mod damage;
 mod disk;
+mod etcd;
 mod files;
 mod processes;
 
@@ -55,7 +56,7 @@ fn main() {
             test(place.path())
         })
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+    libtest_mimic::run(&Arguments::from_args(), trials.chain(etcd::trials()).collect()).exit();
 }
 
 /// Runs a test's asynchronous part.

@@ -35,7 +35,18 @@ const OWNED: [(&str, &[&str]); 3] = [
     ),
     (
         "cms-store",
-        &["rusqlite", "libsqlite3-sys", "etcd-client", "redis", "vaultrs", "object_store", "git2", "sqlx"],
+        &[
+            "rusqlite",
+            "libsqlite3-sys",
+            "tonic",
+            "prost",
+            "etcd-client",
+            "redis",
+            "vaultrs",
+            "object_store",
+            "git2",
+            "sqlx",
+        ],
     ),
     ("cms-py", &["pyo3", "pyo3-async-runtimes"]),
 ];

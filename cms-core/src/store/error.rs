@@ -57,6 +57,11 @@ impl StoreError {
         self.kind
     }
 
+    /// What happened, and what to do next.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The backend that failed.
     pub fn backend(&self) -> &'static str {
         self.backend

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::limits::check_transaction;
 use super::{
-    Batch, Capabilities, Condition, Entry, Event, LeaseId, MAX_PAGE_BYTES, MAX_TRANSACTION_ITEMS, Operation, Outcome, Page, Range,
-    Revision, Store, StoreError, StoreErrorKind, StoreResult, Transaction, WatchStream,
+    Batch, Capabilities, Condition, Entry, Event, LeaseId, MAX_PAGE_BYTES, MAX_TRANSACTION_ITEMS, Operation,
+    Outcome, Page, Range, Revision, Store, StoreError, StoreErrorKind, StoreResult, Transaction, WatchStream,
 };
 
 const NAME: &str = "memory";

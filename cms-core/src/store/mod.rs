@@ -356,6 +356,11 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// What the backend promises.
     fn capabilities(&self) -> Capabilities;
 
+    /// What an operator should know of the engine and mend, such as a version that loses writes.
+    fn warning(&self) -> Option<&str> {
+        None
+    }
+
     /// Reads one key.
     async fn get(&self, key: &str) -> StoreResult<Option<Entry>>;
 

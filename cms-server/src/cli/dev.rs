@@ -170,11 +170,13 @@ async fn open(
                 wrong("this directory was made with another root token").hint("leave `--root-token` out")
             );
         }
-        let builder = builder(&home.store(), seal).await.map_err(failed)?.trial(trial()?).notifier(near()?);
+        let builder =
+            builder(&home.store().into(), seal).await.map_err(failed)?.trial(trial()?).notifier(near()?);
         let cms = builder.build().await.map_err(failed)?;
         return Ok((cms, root, false));
     }
-    let mut builder = builder(&home.store(), seal).await.map_err(failed)?.trial(trial()?).notifier(near()?);
+    let mut builder =
+        builder(&home.store().into(), seal).await.map_err(failed)?.trial(trial()?).notifier(near()?);
     if let Some(wanted) = wanted {
         builder = builder.root_credential(wanted);
     }

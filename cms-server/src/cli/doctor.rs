@@ -13,7 +13,8 @@ use serde::Serialize;
 use super::app::App;
 use super::failure::{Exit, Failure};
 use super::serve::{Place, failed};
-use crate::server::{builder, directory};
+use crate::place::StorePlace;
+use crate::server::builder;
 use crate::settings::{Checked, Settings};
 use crate::tls;
 
@@ -122,8 +123,8 @@ fn certificates(certificate: &Path, key: &Path) -> Finding {
 }
 
 /// The room on the disk of a store that is a directory.
-fn disk(store: &str) -> Option<Finding> {
-    let existing = directory(store)?.ancestors().find(|path| path.is_dir())?;
+fn disk(store: &StorePlace) -> Option<Finding> {
+    let existing = store.directory()?.ancestors().find(|path| path.is_dir())?;
     let about = rustix::fs::statvfs(existing).ok()?;
     let free = about.f_bavail.saturating_mul(about.f_frsize);
     let detail = format!("{} MiB are free at {}", free / 1024 / 1024, existing.display());
@@ -136,8 +137,8 @@ fn disk(store: &str) -> Option<Finding> {
 
 async fn installation(checked: Checked) -> Vec<Finding> {
     // Looking must not make anything: opening a store would.
-    if directory(&checked.store).is_some_and(|path| !path.exists()) {
-        let detail = format!("there is nothing at `{}`", checked.store);
+    if checked.store.directory().is_some_and(|path| !path.exists()) {
+        let detail = format!("there is nothing at `{}`", checked.store.shown());
         return vec![wrong("store", detail, "check `store`, or make a new installation with `cms init`")];
     }
     let builder = match builder(&checked.store, Arc::new(KeySeal::new(checked.seal))).await {
@@ -165,6 +166,9 @@ async fn installation(checked: Checked) -> Vec<Finding> {
 async fn health(cms: &Cms) -> Vec<Finding> {
     let health = cms.health().await;
     let store = match &health.store_error {
+        None if let Some(warning) = &health.store_warning => {
+            wrong("store", warning.clone(), "bring the engine to a version without this")
+        }
         None => {
             right("store", format!("the {} store answers, at revision {}", health.store, health.revision))
         }

@@ -11,8 +11,10 @@ use serde_json::json;
 
 use super::app::App;
 use super::failure::{Exit, Failure};
-use super::serve::failed;
+use super::serve::{failed, wrong};
+use crate::place::StorePlace;
 use crate::server::builder;
+use crate::settings::Settings;
 
 /// Make a new installation
 #[derive(Args)]
@@ -20,7 +22,10 @@ use crate::server::builder;
     after_help = "Example:\n  cms init --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key"
 )]
 pub(crate) struct InitArgs {
-    /// URL of the store, such as `embedded:/var/lib/cms`
+    /// Settings file, of which only `[etcd]` counts here
+    #[arg(long, env = "CMS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// URL of the store, such as `embedded:/var/lib/cms` or `etcd://HOST:PORT/PREFIX`
     #[arg(long, env = "CMS_STORE", value_name = "URL")]
     store: String,
     /// File with the seal key; made if it does not exist
@@ -33,9 +38,11 @@ pub(crate) struct InitArgs {
 /// # Errors
 /// A conflict if the store holds an installation; a failure for anything else that keeps it from being made.
 pub(crate) async fn run(args: InitArgs, app: &App) -> Result<(), Failure> {
+    let settings = Settings::load(args.config.as_deref(), |name| std::env::var(name).ok()).map_err(wrong)?;
+    let place = StorePlace { url: args.store.clone(), etcd: settings.etcd };
     let key = KeyFile::at(&args.seal_key_file)?;
     let seal = Arc::new(KeySeal::new(KeySource::File(args.seal_key_file.clone())));
-    let made = match builder(&args.store, seal).await {
+    let made = match builder(&place, seal).await {
         Ok(builder) => builder.initialize().await.map_err(refused),
         Err(error) => Err(failed(error)),
     };

@@ -79,7 +79,7 @@ pub(crate) struct Place {
     /// Settings file
     #[arg(long, env = "CMS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// URL of the store, such as `embedded:/var/lib/cms`
+    /// URL of the store, such as `embedded:/var/lib/cms` or `etcd://HOST:PORT,HOST:PORT/PREFIX`
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     /// File with the seal key

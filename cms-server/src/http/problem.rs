@@ -164,6 +164,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::Sealed => StatusCode::LOCKED,
         ErrorKind::TooMany => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Unknown => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -172,6 +173,7 @@ fn title(status: StatusCode) -> &'static str {
     match status {
         StatusCode::PRECONDITION_FAILED => "Stale version",
         StatusCode::LOCKED => "Sealed",
+        StatusCode::GATEWAY_TIMEOUT => "Outcome unknown",
         StatusCode::UNPROCESSABLE_ENTITY => "Not valid",
         other => other.canonical_reason().unwrap_or("Problem"),
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cms_core::store::{
-    Capabilities, Entry, LeaseId, MAX_TRANSACTION_ITEMS, Outcome, Page, Range, Revision, Store, StoreErrorKind, StoreResult,
-    Transaction, WatchStream, check_transaction,
+    Capabilities, Entry, LeaseId, MAX_TRANSACTION_ITEMS, Outcome, Page, Range, Revision, Store,
+    StoreErrorKind, StoreResult, Transaction, WatchStream, check_transaction,
 };
 
 use super::check::{check, check_rows};

@@ -13,13 +13,10 @@ use super::wire::{AlarmRequest, CORRUPT, HashKvRequest, NO_SPACE, StatusRequest}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Version(u32, u32, u32);
 
-/// Refuses a cluster that is too old, and warns of one that may lose what it has acknowledged.
-pub(super) async fn versions(client: &Client) -> StoreResult<()> {
+/// Refuses a cluster that is too old, and tells of one that may lose what it has acknowledged.
+pub(super) async fn version(client: &Client) -> StoreResult<Option<String>> {
     let status = client.call(StatusRequest {}, Again::Safe).await?;
-    if let Some(warning) = judge(&status.version)? {
-        tracing::warn!("{warning}");
-    }
-    Ok(())
+    Ok(judge(&status.version)?.inspect(|warning| tracing::warn!("{warning}")))
 }
 
 /// Checks everything under the prefix, and every member that answers.
@@ -48,7 +45,10 @@ async fn alarms(client: &Client) -> StoreResult<()> {
                 "has raised NOSPACE: compact, defragment, then `etcdctl alarm disarm`, or raise \
                  `--quota-backend-bytes`",
             ),
-            CORRUPT => (StoreErrorKind::Corrupt, "has raised CORRUPT: it holds other data than the others; replace it"),
+            CORRUPT => (
+                StoreErrorKind::Corrupt,
+                "has raised CORRUPT: it holds other data than the others; replace it",
+            ),
             _ => continue,
         };
         return Err(fail(kind, format!("member {:x} {text}", alarm.member)));
@@ -77,7 +77,9 @@ async fn same_everywhere(client: &Client, revision: i64) -> StoreResult<()> {
         };
         match first {
             Some((other, compacted, of)) if compacted == hash.compact_revision && other != hash.hash => {
-                let text = format!("`{address}` and `{of}` hold different data: find the one that is wrong, and replace it");
+                let text = format!(
+                    "`{address}` and `{of}` hold different data: find the one that is wrong, and replace it"
+                );
                 return Err(fail(StoreErrorKind::Corrupt, text));
             }
             _ => first = Some((hash.hash, hash.compact_revision, address)),
@@ -96,16 +98,24 @@ fn unasked(what: &str, error: cms_core::store::StoreError) -> StoreResult<()> {
 fn judge(version: &str) -> StoreResult<Option<String>> {
     let numbers: Vec<u32> = version.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect();
     let [major, minor, patch, ..] = numbers.as_slice() else {
-        return Err(fail(StoreErrorKind::Unsupported, format!("etcd calls its version `{version}`: CMS needs 3.4 or later")));
+        return Err(fail(
+            StoreErrorKind::Unsupported,
+            format!("etcd calls its version `{version}`: CMS needs 3.4 or later"),
+        ));
     };
     let found = Version(*major, *minor, *patch);
     if found < Version(3, 4, 0) {
-        return Err(fail(StoreErrorKind::Unsupported, format!("etcd is of version {version}: CMS needs 3.4 or later")));
+        return Err(fail(
+            StoreErrorKind::Unsupported,
+            format!("etcd is of version {version}: CMS needs 3.4 or later"),
+        ));
     }
     let loses = (Version(3, 4, 0)..Version(3, 4, 21)).contains(&found)
         || (Version(3, 5, 0)..=Version(3, 5, 2)).contains(&found);
     Ok(loses.then(|| {
-        format!("etcd {version} may lose acknowledged writes when a member crashes: go to 3.4.21, 3.5.3 or later")
+        format!(
+            "etcd {version} may lose acknowledged writes when a member crashes: go to 3.4.21, 3.5.3 or later"
+        )
     }))
 }
 

@@ -22,7 +22,8 @@ use tonic_prost::ProstCodec;
 use super::config::EtcdConfig;
 use super::error::{NAME, Reached, fail, needs_login, reached, refusal};
 use super::wire::{
-    AuthenticateRequest, AuthenticateResponse, Call, Headed, Header, WATCH, WatchCreateRequest, WatchRequest, WatchResponse,
+    AuthenticateRequest, AuthenticateResponse, Call, Headed, Header, WATCH, WatchCreateRequest, WatchRequest,
+    WatchResponse,
 };
 
 /// How long opening a connection may take.
@@ -80,10 +81,10 @@ impl Client {
         let tls = config.tls.then(|| tls(config)).transpose()?;
         let members = config.urls().map(|url| member(url, tls.clone())).collect::<StoreResult<_>>()?;
         let password = config.password.as_ref().map(|password| password.expose().clone());
-        let login = config.user.as_ref().map(|user| AuthenticateRequest {
-            name: user.clone(),
-            password: password.unwrap_or_default(),
-        });
+        let login = config
+            .user
+            .as_ref()
+            .map(|user| AuthenticateRequest { name: user.clone(), password: password.unwrap_or_default() });
         Ok(Self {
             members,
             current: watch::Sender::new(0),
@@ -148,7 +149,11 @@ impl Client {
                     self.leave(place, &status);
                     unreached += 1;
                     if unreached >= ROUNDS * self.members.len() || Instant::now() >= deadline {
-                        return Err(self.silent("nobody could be connected to", status, repeated && again != Again::Safe));
+                        return Err(self.silent(
+                            "nobody could be connected to",
+                            status,
+                            repeated && again != Again::Safe,
+                        ));
                     }
                     if unreached % self.members.len() == 0 {
                         sleep(PAUSE).await;
@@ -268,7 +273,11 @@ impl Client {
         Ok(request)
     }
 
-    async fn log_in(&self, place: usize, login: &AuthenticateRequest) -> Result<AuthenticateResponse, Status> {
+    async fn log_in(
+        &self,
+        place: usize,
+        login: &AuthenticateRequest,
+    ) -> Result<AuthenticateResponse, Status> {
         let mut grpc = self.grpc(place).await?;
         let path = PathAndQuery::from_static(AuthenticateRequest::PATH);
         Ok(grpc.unary(Request::new(login.clone()), path, ProstCodec::default()).await?.into_inner())
@@ -298,7 +307,9 @@ impl Client {
         let members: Vec<&str> = self.addresses().collect();
         let members = members.join("`, `");
         if perhaps {
-            let text = format!("{what} from `{members}`, and the change may have been made: read before trying again");
+            let text = format!(
+                "{what} from `{members}`, and the change may have been made: read before trying again"
+            );
             return fail(StoreErrorKind::Unknown, text).with_source(status);
         }
         let text = format!(
@@ -311,7 +322,9 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("members", &self.addresses().collect::<Vec<_>>()).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("members", &self.addresses().collect::<Vec<_>>())
+            .finish_non_exhaustive()
     }
 }
 

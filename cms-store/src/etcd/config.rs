@@ -52,7 +52,9 @@ impl EtcdConfig {
         let location = location.strip_prefix("//").unwrap_or(location);
         let (hosts, prefix) = location.split_once('/').unwrap_or((location, ""));
         if location.contains('@') {
-            return Err(wrong("names a user: write it as `etcd.user`, and its password as `etcd.password_file`"));
+            return Err(wrong(
+                "names a user: write it as `etcd.user`, and its password as `etcd.password_file`",
+            ));
         }
         if location.contains(['?', '#']) {
             return Err(wrong("has parameters: write `etcds://` for TLS, and all else under `[etcd]`"));
@@ -75,6 +77,14 @@ impl EtcdConfig {
             max_operations: DEFAULT_OPERATIONS,
             max_request_bytes: DEFAULT_REQUEST_BYTES,
         })
+    }
+
+    /// Whether all members are on this machine.
+    pub fn is_local(&self) -> bool {
+        let local = |endpoint: &String| {
+            ["localhost:", "127.", "[::1]:"].iter().any(|start| endpoint.starts_with(start))
+        };
+        self.endpoints.iter().all(local)
     }
 
     /// The members' URLs.
@@ -114,8 +124,12 @@ mod tests {
 
     #[test]
     fn what_is_no_url_is_refused_with_what_to_write() {
-        let cases =
-            [("//", "HOST:PORT"), ("//a,,b", "HOST:PORT"), ("//a:x", "HOST:PORT"), ("//me:pw@a", "password_file")];
+        let cases = [
+            ("//", "HOST:PORT"),
+            ("//a,,b", "HOST:PORT"),
+            ("//a:x", "HOST:PORT"),
+            ("//me:pw@a", "password_file"),
+        ];
         for (location, expected) in cases {
             let error = EtcdConfig::parse(location, false).unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Unsupported, "{location}");

@@ -75,7 +75,8 @@ pub(super) fn refusal(status: Status) -> StoreError {
             (Kind::Compacted, "the history up to this revision is forgotten: read afresh".to_owned())
         }
         Code::OutOfRange if text.contains("future revision") => {
-            let what = "the cluster has not reached this revision: it was put back to an older state; read afresh";
+            let what =
+                "the cluster has not reached this revision: it was put back to an older state; read afresh";
             (Kind::Compacted, what.to_owned())
         }
         Code::NotFound if text.contains("lease") => (Kind::Unsupported, "the lease has ended".to_owned()),
@@ -102,7 +103,9 @@ pub(super) fn refusal(status: Status) -> StoreError {
              `--quota-backend-bytes`"
                 .to_owned(),
         ),
-        Code::Unimplemented => (Kind::Unsupported, "what answers is no etcd of version 3.4 or later".to_owned()),
+        Code::Unimplemented => {
+            (Kind::Unsupported, "what answers is no etcd of version 3.4 or later".to_owned())
+        }
         _ => (Kind::Unavailable, format!("etcd refused: {text}")),
     };
     fail(kind, what).with_source(status)
@@ -132,7 +135,10 @@ mod tests {
         let cases = [
             (Status::invalid_argument("etcdserver: too many operations in txn request"), "--max-txn-ops"),
             (Status::invalid_argument("etcdserver: request is too large"), "--max-request-bytes"),
-            (Status::resource_exhausted("etcdserver: mvcc: database space exceeded"), "--quota-backend-bytes"),
+            (
+                Status::resource_exhausted("etcdserver: mvcc: database space exceeded"),
+                "--quota-backend-bytes",
+            ),
         ];
         for (status, flag) in cases {
             let error = refusal(status);

@@ -51,7 +51,8 @@ impl Keys {
     pub(super) fn name(&self, key: &[u8]) -> StoreResult<String> {
         let name = std::str::from_utf8(key).ok().and_then(|key| key.strip_prefix(&self.folder));
         name.map(str::to_owned).ok_or_else(|| {
-            let text = "a key that CMS has not written: nobody else may write under its prefix; remove the key";
+            let text =
+                "a key that CMS has not written: nobody else may write under its prefix; remove the key";
             fail(StoreErrorKind::Corrupt, text).with_key(String::from_utf8_lossy(key))
         })
     }

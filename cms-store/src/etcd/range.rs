@@ -4,9 +4,7 @@
 //! etcd bounds an answer by keys only. So a range is read in pieces: a first small one, the next as large as
 //! the values so far let expect, all at the revision of the first.
 
-use cms_core::store::{
-    Entry, MAX_PAGE_BYTES, Page, Range, Revision, StoreErrorKind, StoreResult,
-};
+use cms_core::store::{Entry, MAX_PAGE_BYTES, Page, Range, Revision, StoreErrorKind, StoreResult};
 
 use super::client::{Again, Client};
 use super::error::fail;
@@ -49,7 +47,8 @@ pub(super) async fn range(client: &Client, keys: &Keys, range: &Range) -> StoreR
         match once(client, keys, range).await {
             Err(error) if error.kind() == StoreErrorKind::Compacted && attempts < ATTEMPTS => attempts += 1,
             Err(error) if error.kind() == StoreErrorKind::Compacted => {
-                let text = "the history is forgotten faster than this range can be read: ask for less at once";
+                let text =
+                    "the history is forgotten faster than this range can be read: ask for less at once";
                 return Err(fail(StoreErrorKind::Unavailable, text).with_source(error));
             }
             ended => return ended,

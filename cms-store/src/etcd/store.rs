@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cms_core::store::{
-    Capabilities, Entry, LeaseId, Outcome, Page, Range, Revision, Store, StoreErrorKind, StoreResult, Transaction,
-    WatchStream, check_transaction,
+    Capabilities, Entry, LeaseId, Outcome, Page, Range, Revision, Store, StoreErrorKind, StoreResult,
+    Transaction, WatchStream, check_transaction,
 };
 
 use super::check;
@@ -28,6 +28,7 @@ pub struct EtcdStore {
     config: EtcdConfig,
     client: Arc<Client>,
     keys: Keys,
+    warning: Option<String>,
     /// The revision up to which the history is still to be forgotten, because something was erased.
     owed: AtomicI64,
 }
@@ -40,9 +41,9 @@ impl EtcdStore {
     /// and for an etcd before 3.4.
     pub async fn connect(config: EtcdConfig) -> StoreResult<Self> {
         let client = Arc::new(Client::new(&config)?);
-        check::versions(&client).await?;
+        let warning = check::version(&client).await?;
         let keys = Keys::new(&config.prefix);
-        let store = Self { config, client, keys, owed: AtomicI64::new(0) };
+        let store = Self { config, client, keys, warning, owed: AtomicI64::new(0) };
         store.owe_what_was_marked().await?;
         store.pay().await;
         Ok(store)
@@ -98,6 +99,10 @@ impl Store for EtcdStore {
             keyed_history: false,
             transaction_items: self.config.max_operations,
         }
+    }
+
+    fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     async fn get(&self, key: &str) -> StoreResult<Option<Entry>> {

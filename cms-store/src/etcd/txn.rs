@@ -20,7 +20,11 @@ const ENVELOPE_BYTES: usize = 512;
 ///
 /// # Errors
 /// `TooLarge` for one that etcd would refuse, with the limit and the flag that raises it.
-pub(super) fn request(config: &EtcdConfig, keys: &Keys, transaction: &Transaction) -> StoreResult<TxnRequest> {
+pub(super) fn request(
+    config: &EtcdConfig,
+    keys: &Keys,
+    transaction: &Transaction,
+) -> StoreResult<TxnRequest> {
     let mut request = TxnRequest::default();
     for condition in &transaction.conditions {
         request.compare.push(compare(keys, condition));
@@ -67,11 +71,13 @@ pub(super) async fn commit(
     }
     let failed = failed(transaction, &answer);
     if failed.is_empty() {
-        let text = "a condition failed that holds by what was read in the same transaction: check the members";
+        let text =
+            "a condition failed that holds by what was read in the same transaction: check the members";
         return Err(fail(StoreErrorKind::Corrupt, text));
     }
     // A key that was changed before the first try failed its condition then, too.
-    let from_the_beginning = |(_, kv): &(usize, Option<&KeyValue>)| kv.is_some_and(|kv| kv.mod_revision <= before);
+    let from_the_beginning =
+        |(_, kv): &(usize, Option<&KeyValue>)| kv.is_some_and(|kv| kv.mod_revision <= before);
     if repeated && !failed.iter().any(from_the_beginning) {
         let text = "the first try was not answered, and the second met a change that may be its own: read before \
                     trying again";
@@ -86,7 +92,9 @@ fn holds_once(transaction: &Transaction) -> bool {
         let key = condition.key();
         transaction.operations.iter().any(|operation| match (condition, operation) {
             (Condition::Absent(_) | Condition::Unchanged(..), Operation::Put { key: put, .. }) => put == key,
-            (Condition::Present(_) | Condition::Unchanged(..), Operation::Delete { key: gone }) => gone == key,
+            (Condition::Present(_) | Condition::Unchanged(..), Operation::Delete { key: gone }) => {
+                gone == key
+            }
             (Condition::Present(_) | Condition::Unchanged(..), Operation::DeletePrefix { prefix }) => {
                 key.starts_with(prefix)
             }
@@ -133,7 +141,9 @@ fn write(keys: &Keys, operation: &Operation) -> RequestOp {
             value: value.clone(),
             lease: lease.map_or(0, |LeaseId(id)| i64::try_from(id).unwrap_or(i64::MAX)),
         }),
-        Operation::Delete { key } => delete(DeleteRangeRequest { key: keys.key(key), ..DeleteRangeRequest::default() }),
+        Operation::Delete { key } => {
+            delete(DeleteRangeRequest { key: keys.key(key), ..DeleteRangeRequest::default() })
+        }
         Operation::DeletePrefix { prefix } => {
             delete(DeleteRangeRequest { key: keys.key(prefix), range_end: keys.prefix_end(prefix) })
         }
@@ -186,7 +196,8 @@ mod tests {
         let error = request(&config, &keys, &many).unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::TooLarge);
         assert!(error.to_string().contains("--max-txn-ops"), "{error}");
-        let large = (0..2).fold(Transaction::new(), |all, number| all.put(format!("k{number}"), vec![0; 800_000]));
+        let large =
+            (0..2).fold(Transaction::new(), |all, number| all.put(format!("k{number}"), vec![0; 800_000]));
         let error = request(&config, &keys, &large).unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::TooLarge);
         assert!(error.to_string().contains("--max-request-bytes"), "{error}");

@@ -259,6 +259,7 @@ mod tests {
             seal: "dev",
             store: "memory",
             store_error: None,
+            store_warning: None,
             revision: 7,
             seen_revision: 5,
         };

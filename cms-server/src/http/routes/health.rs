@@ -40,6 +40,9 @@ pub(crate) struct BackendHealth {
     revision: u64,
     /// How many revisions this process is behind.
     lag: u64,
+    /// What is wrong, or should be mended, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
 }
 
 /// That the process works.
@@ -84,6 +87,7 @@ async fn report(app: &AppState) -> HealthReport {
             state: if health.store_error.is_none() { "ok" } else { "unavailable" },
             revision: health.revision,
             lag: health.revision.saturating_sub(health.seen_revision),
+            detail: health.store_error.or(health.store_warning),
         }],
     }
 }
