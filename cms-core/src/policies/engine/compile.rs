@@ -59,15 +59,8 @@ pub(super) fn within_stack<T: Send>(
 }
 
 fn read_all<'a>(modules: &'a [Module], options: &Options) -> Result<Vec<Source<'a>>, Vec<Diagnostic>> {
-    let mut sources = Vec::new();
-    let mut found = Vec::new();
-    for module in modules {
-        match module::read(module, options) {
-            Ok(outline) => sources.push(Source { module, outline }),
-            Err(diagnostics) => found.extend(diagnostics),
-        }
-    }
-    if found.is_empty() { Ok(sources) } else { Err(found) }
+    let outlines = module::read_all(modules, options)?;
+    Ok(modules.iter().zip(outlines).map(|(module, outline)| Source { module, outline }).collect())
 }
 
 /// The texts as their reader will see them.

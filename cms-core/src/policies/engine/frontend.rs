@@ -10,6 +10,7 @@
 //! - `walk(x, pair)` becomes `walk(x)[_] = pair`; see [`tokens`].
 //! - A head that searches, and has no body, gets one: `p := xs[_]` becomes `p := xs[_] if true`.
 //! - A keyword that begins a reference gets a [name](words).
+//! - Rules that [meet](meeting) become one.
 //! - `with f as …`, where `f` is a rule of the same package, becomes `with data.….f as …`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use std::ops::Range;
 
 use super::builtins;
 use super::lexer::{Kind, Lexer, Token};
+use super::meeting;
 use super::metadata::Annotations;
 use super::negations::Negation;
 use super::outline::{Outline, reference, statements};
@@ -71,12 +73,15 @@ pub(super) fn translate(
     reader: Reader,
 ) -> Translation {
     let tokens: Vec<Token<'_>> = Lexer::new(text).collect();
+    let mut replaced = tokens::replaced(&tokens, outline, reader);
+    let put_in = meeting::spread(&tokens, outline, &mut replaced);
+    let put_in = put_in.into_iter().map(|(at, text)| Edit { start: at, end: at, text });
     let rewriting = Rewriting {
         tokens: &tokens,
         outline,
         annotations,
-        replaced: tokens::replaced(&tokens, outline, reader),
-        closings: Vec::new(),
+        replaced,
+        added: put_in.collect(),
         functions: BTreeSet::new(),
     };
     rewriting.run(text)
@@ -95,16 +100,17 @@ struct Rewriting<'a> {
     annotations: &'a Annotations,
     /// What becomes of single tokens, by where they begin.
     replaced: BTreeMap<usize, String>,
-    /// The braces that close bodies which had none.
-    closings: Vec<Edit>,
+    /// What is put between tokens: the braces that close bodies which had none, and what bodies bind.
+    added: Vec<Edit>,
     functions: BTreeSet<String>,
 }
 
 impl Rewriting<'_> {
     fn run(mut self, text: &str) -> Translation {
+        let searching = self.searching_heads();
         let mut edits = self.edits(0..self.tokens.len());
-        edits.append(&mut self.closings);
-        edits.extend(self.searching_heads());
+        edits.append(&mut self.added);
+        edits.extend(searching);
         edits.sort_by_key(|edit| (edit.start, edit.end));
         apply(text, edits, self.functions)
     }
@@ -120,7 +126,8 @@ impl Rewriting<'_> {
                 !tokens.first().is_some_and(|first| ["package", "import", "default"].contains(&first.text));
             let searches = tokens.iter().any(|token| token.is("_"));
             let has_body = tokens.iter().any(|token| token.is("if"));
-            tokens.last().filter(|_| is_rule && searches && !has_body)
+            let gets_body = |last: &&Token<'_>| self.added.iter().any(|added| added.start == last.end());
+            tokens.last().filter(|last| is_rule && searches && !has_body && !gets_body(last))
         });
         heads.map(|last| Edit { start: last.end(), end: last.end(), text: " if true".to_owned() }).collect()
     }
@@ -186,7 +193,7 @@ impl Rewriting<'_> {
         let has_braces = !before(self.tokens, index).is_some_and(|before| before.is("if"));
         if !has_braces {
             let last = before(self.tokens, negation.modifiers.end)?;
-            self.closings.push(Edit { start: last.end(), end: last.end(), text: " }".to_owned() });
+            self.added.push(Edit { start: last.end(), end: last.end(), text: " }".to_owned() });
         }
         let text = format!("{}{demands}not", if has_braces { "" } else { "{ " });
         Some(Edit { start: token.start, end: token.end(), text })

@@ -45,6 +45,7 @@ mod lexer;
 mod limits;
 mod lint;
 mod lookup;
+mod meeting;
 mod metadata;
 mod meter;
 mod module;

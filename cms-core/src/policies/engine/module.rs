@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::compile;
 use super::diagnostic::{Diagnostic, code};
 use super::limits::Limits;
+use super::meeting;
 use super::outline::Outline;
 use super::source;
 use super::words;
@@ -95,6 +96,26 @@ pub(super) fn read(module: &Module, options: &Options) -> Result<Outline, Vec<Di
         }
         None => Ok(outline),
     }
+}
+
+/// Scans modules that are compiled together.
+///
+/// # Errors
+/// What is wrong with each.
+pub(super) fn read_all<'a>(
+    modules: impl IntoIterator<Item = &'a Module>,
+    options: &Options,
+) -> Result<Vec<Outline>, Vec<Diagnostic>> {
+    let mut outlines = Vec::new();
+    let mut found = Vec::new();
+    for module in modules {
+        match read(module, options) {
+            Ok(outline) => outlines.push(outline),
+            Err(diagnostics) => found.extend(diagnostics),
+        }
+    }
+    meeting::join(&mut outlines);
+    if found.is_empty() { Ok(outlines) } else { Err(found) }
 }
 
 fn reserved(outline: &Outline, options: &Options) -> Option<String> {

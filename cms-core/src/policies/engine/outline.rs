@@ -17,7 +17,22 @@ pub(super) struct Head {
     /// Whether its path goes on with variables, and does more than name a key or an element of a set:
     /// `p[x][y]`, `p[x].y`, `p[x] contains y`.
     pub(super) is_nested: bool,
+    pub(super) form: Form,
+    pub(super) has_else: bool,
+    /// Names that follow its path and become [variables](super::meeting).
+    pub(super) spread: Vec<String>,
     pub(super) mentions: Vec<Mention>,
+}
+
+/// What a definition gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The value of the rule.
+    Value,
+    /// Values by keys: `p[x] := …`.
+    Keyed,
+    /// Elements of a set: `p contains x`.
+    Elements,
 }
 
 /// A reference in a rule.
@@ -125,8 +140,20 @@ impl Outline {
             is_function,
             is_default,
             is_nested: is_nested(rest),
+            form: form(rest),
+            has_else: rest.iter().any(|token| token.is("else")),
+            spread: Vec::new(),
             mentions: mentions(rest, is_function),
         });
+    }
+}
+
+/// What a definition gives, by what follows the constant part of its reference.
+fn form(rest: &[Token<'_>]) -> Form {
+    match rest.first() {
+        Some(first) if first.is("[") && first.touches => Form::Keyed,
+        Some(first) if first.is("contains") => Form::Elements,
+        _ => Form::Value,
     }
 }
 

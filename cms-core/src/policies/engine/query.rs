@@ -60,8 +60,7 @@ impl Queries {
         let deciding = modules.iter().filter(|module| !module.holds_tests(options));
         let deciding: Vec<&Module> = deciding.collect();
         compile::within_stack(|| {
-            let outlines =
-                deciding.iter().map(|module| module::read(module, options)).collect::<Result<Vec<_>, _>>()?;
+            let outlines = module::read_all(deciding.iter().copied(), options)?;
             let mut places = compile::places(deciding.iter().copied().zip(&outlines), Reader::Interpreter);
             // A query may call what no policy calls.
             places.add_functions(builtins::ours());

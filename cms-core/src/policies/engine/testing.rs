@@ -130,8 +130,7 @@ pub fn run_chosen_tests(
 ) -> Result<TestReport, Vec<Diagnostic>> {
     // Refuses, among others, recursion, which the interpreter could not survive.
     Program::compile(modules, options)?;
-    let outlines =
-        modules.iter().map(|module| module::read(module, options)).collect::<Result<Vec<_>, _>>()?;
+    let outlines = module::read_all(modules, options)?;
     compile::within_stack(|| {
         let places = compile::places(modules.iter().zip(&outlines), Reader::Interpreter);
         let engine = compile::engine(modules, &places, &options.limits)?;

@@ -221,8 +221,7 @@ impl Explainer {
     }
 
     fn prepare(modules: &[Module], data: &Value, options: &Options) -> Result<Self, Vec<Diagnostic>> {
-        let outlines =
-            modules.iter().map(|module| module::read(module, options)).collect::<Result<Vec<_>, _>>()?;
+        let outlines = module::read_all(modules, options)?;
         let mut limits = options.limits.clone();
         limits.source_bytes = limits.source_bytes.saturating_mul(GROWTH);
         let ready = |fine: bool| -> Result<_, Vec<Diagnostic>> {

@@ -77,8 +77,7 @@ pub fn lint(
     known: Known<'_>,
     options: &Options,
 ) -> Result<Vec<Finding>, Vec<Diagnostic>> {
-    let outlines =
-        modules.iter().map(|module| module::read(module, options)).collect::<Result<Vec<_>, _>>()?;
+    let outlines = module::read_all(modules, options)?;
     compile::within_stack(|| {
         let places = compile::places(modules.iter().zip(&outlines), Reader::Machine);
         let mut engine = compile::engine(modules, &places, &options.limits)?;
