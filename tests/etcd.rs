@@ -3,12 +3,15 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+/// Alone, it elects itself at once.
+const ALONE: [&str; 2] = ["--heartbeat-interval=10", "--election-timeout=100"];
 /// How long a member may take until it is well.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -16,6 +19,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub fn missing() -> Option<&'static str> {
     let found = Command::new("etcd").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     found.is_err().then_some("no `etcd` is installed")
+}
+
+/// A server of its own for whoever asks, where `CMS_TEST_STORE=etcd` says that tests are to use one instead of
+/// what they use otherwise.
+pub fn chosen() -> Option<Etcd> {
+    match std::env::var("CMS_TEST_STORE").unwrap_or_default().as_str() {
+        "" => None,
+        "etcd" => Some(Etcd::single()),
+        other => panic!("`CMS_TEST_STORE` is `{other}`, but must be `etcd` or nothing"),
+    }
 }
 
 /// A cluster, whose data goes with it.
@@ -28,6 +41,8 @@ pub struct Etcd {
 #[derive(Debug)]
 struct Member {
     port: u16,
+    /// Where it tells how it is, always without TLS.
+    health: u16,
     arguments: Vec<String>,
     child: Option<Child>,
 }
@@ -35,28 +50,40 @@ struct Member {
 impl Etcd {
     /// One server.
     pub fn single() -> Self {
-        // Alone, it elects itself at once.
-        Self::start(1, &["--heartbeat-interval=10", "--election-timeout=100"])
+        Self::start(1, "http", &ALONE)
+    }
+
+    /// One server that speaks TLS with these PEM files, to who shows a certificate of the authority.
+    pub fn with_tls(ca: &Path, cert: &Path, key: &Path) -> Self {
+        let mut more = vec![
+            format!("--trusted-ca-file={}", ca.display()),
+            format!("--cert-file={}", cert.display()),
+            format!("--key-file={}", key.display()),
+            "--client-cert-auth".to_owned(),
+        ];
+        more.extend(ALONE.map(str::to_owned));
+        Self::start(1, "https", &more)
     }
 
     /// Several members, all well.
     pub fn cluster(members: usize) -> Self {
-        Self::start(members, &[])
+        Self::start::<&str>(members, "http", &[])
     }
 
-    fn start(count: usize, more: &[&str]) -> Self {
+    fn start<A: AsRef<str>>(count: usize, scheme: &str, more: &[A]) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let ports = free_ports(count * 2);
+        let ports = free_ports(count * 3);
         let peers: Vec<String> =
             (0..count).map(|n| format!("m{n}=http://127.0.0.1:{}", ports[count + n])).collect();
         let members = (0..count).map(|n| {
-            let client = format!("http://127.0.0.1:{}", ports[n]);
+            let client = format!("{scheme}://127.0.0.1:{}", ports[n]);
             let peer = format!("http://127.0.0.1:{}", ports[count + n]);
             let folder = data.path().join(format!("m{n}"));
             let mut arguments = vec![
                 format!("--name=m{n}"),
                 format!("--data-dir={}", folder.display()),
                 format!("--listen-client-urls={client}"),
+                format!("--listen-metrics-urls=http://127.0.0.1:{}", ports[2 * count + n]),
                 format!("--advertise-client-urls={client}"),
                 format!("--listen-peer-urls={peer}"),
                 format!("--initial-advertise-peer-urls={peer}"),
@@ -64,8 +91,8 @@ impl Etcd {
                 "--log-level=error".to_owned(),
                 "--logger=zap".to_owned(),
             ];
-            arguments.extend(more.iter().map(|&argument| argument.to_owned()));
-            Member { port: ports[n], arguments, child: None }
+            arguments.extend(more.iter().map(|argument| argument.as_ref().to_owned()));
+            Member { port: ports[n], health: ports[2 * count + n], arguments, child: None }
         });
         let mut it = Self { members: members.collect(), _data: data };
         for member in 0..count {
@@ -152,7 +179,7 @@ impl Etcd {
     }
 
     fn ask(&self, member: usize, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.members[member].port)).ok()?;
+        let mut stream = TcpStream::connect(("127.0.0.1", self.members[member].health)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
         let mut answer = String::new();

@@ -11,11 +11,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::caller::Caller;
+use crate::etcd::{self, Etcd};
 
 /// An installation on disk.
 #[derive(Debug)]
 pub struct Installation {
     home: TempDir,
+    /// Where its store lies, if not in its directory.
+    etcd: Option<Etcd>,
     /// Its root credential.
     pub root: String,
 }
@@ -30,9 +33,9 @@ pub struct Process {
 }
 
 impl Installation {
-    /// `cms init` on an empty store.
+    /// `cms init` on an empty store: a directory, or what [`etcd::chosen`] says.
     pub fn new() -> Self {
-        let mut it = Self { home: tempfile::tempdir().unwrap(), root: String::new() };
+        let mut it = Self { home: tempfile::tempdir().unwrap(), etcd: etcd::chosen(), root: String::new() };
         let made = it.cms(&["init", "--output", "json"], true);
         let text = String::from_utf8_lossy(&made.stdout).into_owned();
         assert!(made.status.success(), "{text}{}", String::from_utf8_lossy(&made.stderr));
@@ -48,7 +51,10 @@ impl Installation {
 
     /// The URL of its store.
     pub fn store(&self) -> String {
-        format!("embedded:{}", self.home().join("store").display())
+        match &self.etcd {
+            Some(etcd) => etcd.url("cms"),
+            None => format!("embedded:{}", self.home().join("store").display()),
+        }
     }
 
     /// The file that `cms serve` writes the audit trail to.

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
+use crate::etcd;
 
 /// The password of every user that tests make.
 pub const PASSWORD: &str = "correct horse battery";
@@ -50,7 +51,7 @@ impl Mailer for Letters {
     }
 }
 
-/// Runs a test against a new installation, and verifies everything in it afterwards.
+/// Runs a test against a new installation, in memory or on what [`etcd::chosen`] says, and verifies everything in it afterwards.
 pub fn served(test: impl AsyncFnOnce(&Served)) {
     served_with(Options::default(), test);
 }
@@ -59,7 +60,11 @@ pub fn served(test: impl AsyncFnOnce(&Served)) {
 pub fn served_with(options: Options, test: impl AsyncFnOnce(&Served)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let etcd = etcd::chosen();
+        let store: Arc<dyn Store> = match &etcd {
+            Some(etcd) => cms_store::open(&etcd.url("cms")).await.unwrap(),
+            None => Arc::new(MemoryStore::new()),
+        };
         let notifier = HttpNotifier::new(vec!["127.0.0.1/32".parse().unwrap()]).unwrap();
         let letters = Arc::<Letters>::default();
         let builder = Cms::builder(store.clone(), Arc::new(DevSeal)).notifier(Arc::new(notifier));

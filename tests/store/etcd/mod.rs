@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! etcd as the store, with real servers: what they refuse, and what happens when they fail.
 
+mod access;
 mod faults;
 mod load;
 mod refusals;
@@ -14,6 +15,8 @@ use libtest_mimic::{Failed, Trial};
 type Test = fn() -> Result<(), Failed>;
 
 const TESTS: &[(&str, Test)] = &[
+    ("etcd::access::certificates_are_asked_for_and_checked", access::by_certificate),
+    ("etcd::access::a_user_logs_in_and_keeps_to_its_prefix", access::by_password),
     ("etcd::faults::killed_leaders_lose_and_repeat_nothing", faults::killed_leaders),
     ("etcd::faults::a_leader_that_stands_still_is_left", faults::a_paused_leader),
     ("etcd::faults::without_a_majority_errors_are_clear_and_it_comes_back", faults::a_lost_majority),
