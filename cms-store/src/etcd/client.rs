@@ -144,6 +144,10 @@ impl Client {
                     logged_in = true;
                     *self.token.write() = None;
                 }
+                // The refusal is of this try; the one before may have been carried out.
+                Reached::Refused if repeated && again == Again::Guarded => {
+                    return Err(self.silent("no answer to the first try came", status, true));
+                }
                 Reached::Refused => return Err(refusal(status)),
                 Reached::Nobody => {
                     self.leave(place, &status);
