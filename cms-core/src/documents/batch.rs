@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Changing several documents in one commit, all or none of them.
 
-use super::draft::{self, Based};
-use super::{Documents, environment_of, write_action};
+use super::draft;
+use super::{Documents, write_action};
 use crate::api::documents::{WriteDocuments, WrittenDocuments};
-use crate::auth::{Authorized, Target};
 use crate::context::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ProjectId;
@@ -25,7 +24,11 @@ impl Documents {
         write: WriteDocuments,
     ) -> Result<WrittenDocuments> {
         let changes = draft::parse(write.changes)?;
-        let proof = self.authorize_all(ctx, project, &changes).await?;
+        let mut proof = None;
+        for (change, _) in &changes {
+            proof = Some(self.authorize(ctx, project, change.kind, write_action, Some(&change.name)).await?);
+        }
+        let proof = proof.ok_or_else(|| Error::internal("changes without any came through"))?;
         if let Some(given) = ctx.given()? {
             return Ok(given);
         }
@@ -37,21 +40,6 @@ impl Documents {
             }
         }
         Err(Error::conflict("too_many_writers", "others keep changing this project; try again"))
-    }
-
-    async fn authorize_all(
-        &self,
-        ctx: &RequestContext,
-        project: &ProjectId,
-        changes: &[Based],
-    ) -> Result<Authorized> {
-        let mut proof = None;
-        for (change, _) in changes {
-            let mut target = Target::new(project, change.kind.as_str()).path(&change.name);
-            target.environment = environment_of(change.kind, &change.name);
-            proof = Some(self.kit.authorize(ctx, write_action(change.kind), target).await?);
-        }
-        proof.ok_or_else(|| Error::internal("changes without any came through"))
     }
 }
 

@@ -17,10 +17,12 @@ use crate::error::Result;
 use crate::ids::ProjectId;
 use crate::kit::Kit;
 use crate::releases::record::ActivationRecord;
-use crate::store::{Condition, Operation, Range, Scope, Transaction};
+use crate::store::{Condition, Entry, Operation, Range, Scope, Transaction};
 
-/// How much of what happened is made deliveries at once.
+/// How much of what happened is read at once.
 const AT_ONCE: usize = 100;
+/// With how many operations a transaction of deliveries is full.
+const FULL: usize = 200;
 
 /// Those who are to be told of what happens in a project.
 #[derive(Debug)]
@@ -109,7 +111,7 @@ fn event_of(operation: &Operation) -> Result<Option<(&str, String, Value)>> {
             let (environment, _) = name.split_once('@').unwrap_or((name, ""));
             let data = json!({
                 "environment": environment, "version": record.version, "release": record.release,
-                "previous": record.previous, "by": record.author, "message": record.message,
+                "previous": record.previous, "by": record.author,
             });
             Some((format!("activation.{}", record.kind), data))
         }
@@ -136,29 +138,48 @@ fn together(events: Vec<(String, Value)>) -> Vec<(String, Value)> {
     changed.chain(others).collect()
 }
 
-/// Makes what happened a delivery for each webhook that wants to hear of it.
+/// Makes what happened a delivery for each webhook that wants to hear of it. What cannot be told, as its project
+/// cannot be read, keeps nobody else waiting.
 pub(crate) async fn spread(kit: &Kit) -> Result<()> {
+    let mut range = Range::prefix(HAPPENED).limit(AT_ONCE);
     loop {
-        let happened = kit.db.range(Range::prefix(HAPPENED).limit(AT_ONCE)).await?.entries;
-        if happened.is_empty() {
-            return Ok(());
-        }
-        for entry in happened {
-            let (_, project) = entry.key.rsplit_once('@').unwrap_or_default();
-            let scope = kit.db.internal(&ProjectId::parse(project)?);
-            let record: HappenedRecord = decode(&entry.key, &entry.value)?;
-            let delivery = DeliveryRecord::of(record);
-            let mut change = Transaction::new()
-                .when(Condition::as_read(&entry.key, Some(&entry)))
-                .delete(entry.key.clone());
-            for hook in hooks(kit, &scope).await?.iter().filter(|hook| hook.wants(&delivery.kind)) {
-                change = change
-                    .put(scope.key(&delivery_key(&hook.id, &delivery.id)), encode(&delivery)?)
-                    .put(waiting_key(&scope, &hook.id, &delivery.id), encode(&delivery.progress.next_at)?);
+        let page = kit.db.range(range).await?;
+        let mut change = Transaction::new();
+        for entry in &page.entries {
+            match deliveries(kit, entry).await {
+                Ok(made) => change = change.and(made),
+                Err(error) => {
+                    tracing::warn!(%error, key = entry.key, "webhooks could not be told of something")
+                }
             }
+            if change.operations.len() >= FULL {
+                kit.db.commit(std::mem::take(&mut change)).await?;
+            }
+        }
+        // If somebody else is at the same, what is left is done the next time.
+        if !change.operations.is_empty() {
             kit.db.commit(change).await?;
         }
+        match page.entries.last().filter(|_| page.more) {
+            Some(last) => range = Range::prefix(HAPPENED).limit(AT_ONCE).after(&last.key),
+            None => return Ok(()),
+        }
     }
+}
+
+/// The part of a transaction that makes an event deliveries.
+async fn deliveries(kit: &Kit, entry: &Entry) -> Result<Transaction> {
+    let (_, project) = entry.key.rsplit_once('@').unwrap_or_default();
+    let scope = kit.db.internal(&ProjectId::parse(project)?);
+    let delivery = DeliveryRecord::of(decode(&entry.key, &entry.value)?);
+    let mut change =
+        Transaction::new().when(Condition::as_read(&entry.key, Some(entry))).delete(entry.key.clone());
+    for hook in hooks(kit, &scope).await?.iter().filter(|hook| hook.wants(&delivery.kind)) {
+        change = change
+            .put(scope.key(&delivery_key(&hook.id, &delivery.id)), encode(&delivery)?)
+            .put(waiting_key(&scope, &hook.id, &delivery.id), encode(&delivery.progress.next_at)?);
+    }
+    Ok(change)
 }
 
 /// The relative key of a delivery.
