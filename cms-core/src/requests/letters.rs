@@ -16,7 +16,7 @@ use crate::store::{Scope, Transaction};
 use crate::webhooks::Audience;
 
 /// How many approvers are told of one event at most.
-const MAX_APPROVERS: usize = 50;
+const MAX_APPROVERS: usize = 20;
 /// How many members of a project are looked at at once.
 const PAGE: usize = 200;
 

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::hooks;
 use super::progress::waiting_key;
 use super::record::{DELIVERIES, DeliveryRecord, HAPPENED, HOOKS, HappenedRecord};
+use super::{MAX_WEBHOOKS, hooks};
 use crate::clock::Timestamp;
 use crate::documents::record::{VersionRecord, decode, encode};
 use crate::error::Result;
@@ -21,8 +21,6 @@ use crate::store::{Condition, Entry, Operation, Range, Scope, Transaction};
 
 /// How much of what happened is read at once.
 const AT_ONCE: usize = 100;
-/// With how many operations a transaction of deliveries is full.
-const FULL: usize = 200;
 
 /// Those who are to be told of what happens in a project.
 #[derive(Debug)]
@@ -141,6 +139,8 @@ fn together(events: Vec<(String, Value)>) -> Vec<(String, Value)> {
 /// Makes what happened a delivery for each webhook that wants to hear of it. What cannot be told, as its project
 /// cannot be read, keeps nobody else waiting.
 pub(crate) async fn spread(kit: &Kit) -> Result<()> {
+    // An event has a condition, and two operations for each webhook; a transaction must hold one more.
+    let full = (kit.db.store().capabilities().transaction_items / 2).saturating_sub(2 * MAX_WEBHOOKS + 1);
     let mut range = Range::prefix(HAPPENED).limit(AT_ONCE);
     loop {
         let page = kit.db.range(range).await?;
@@ -152,7 +152,7 @@ pub(crate) async fn spread(kit: &Kit) -> Result<()> {
                     tracing::warn!(%error, key = entry.key, "webhooks could not be told of something")
                 }
             }
-            if change.operations.len() >= FULL {
+            if change.operations.len() > full {
                 kit.db.commit(std::mem::take(&mut change)).await?;
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cms_core::mails::{Mail, Mailer};
 use cms_core::sensitive::Sensitive;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, MessageBuilder};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
@@ -95,6 +95,7 @@ impl SmtpMailer {
             .subject(line(&mail.subject))
             .message_id(Some(id))
             .raw_header(automatic)
+            .header(MIME_VERSION_1_0)
             .header(ContentType::TEXT_PLAIN)
             .body(mail.text.clone())
             .map_err(|_| "the mail could not be written")

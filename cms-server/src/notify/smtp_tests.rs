@@ -72,6 +72,7 @@ async fn a_mail_arrives_whole_and_a_title_stays_one_header() {
     assert!(!head.lines().any(|line| line.starts_with("Bcc") || line == "body"), "{head}");
     assert!(head.contains("\nMessage-ID: <evt_1@example.org>\n"), "{head}");
     assert!(head.contains("\nAuto-Submitted: auto-generated\n"), "{head}");
+    assert!(head.contains("\nMIME-Version: 1.0\n"), "{head}");
     assert!(body.contains("Line one\n..\nLine two"), "a line with a dot does not end it: {body}");
 }
 
