@@ -4,8 +4,8 @@
 use std::io;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use cms_core::Error;
 use serde::Serialize;
@@ -22,6 +22,16 @@ impl<T: Serialize> IntoResponse for Json<T> {
             Err(error) => Problem::from(Error::internal(error)).into_response(),
         }
     }
+}
+
+/// Whether an answer may be packed: `gzip` is named, and not with the weight 0.
+pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    named.flat_map(|list| list.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok());
+        name.trim().eq_ignore_ascii_case("gzip") && weight.is_none_or(|weight| weight > 0.0)
+    })
 }
 
 /// A text that is wiped when it has been sent: it may be a secret. Growing leaves no copy behind.
@@ -73,4 +83,20 @@ pub(crate) fn made(created: bool) -> StatusCode {
 /// JSON with the version as its tag.
 pub(crate) fn tagged<T: Serialize>(version: u64, body: T) -> (ETag, Json<T>) {
     (ETag::version(version), Json(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_packed_for_who_says_so() {
+        let says = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, text.parse().unwrap());
+            takes_gzip(&headers)
+        };
+        assert!(says("gzip") && says("br, GZIP;q=0.5") && !takes_gzip(&HeaderMap::new()));
+        assert!(!says("gzip;q=0") && !says("br") && !says("identity"));
+    }
 }

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The description of the API, and a page to browse it that loads nothing from elsewhere.
 
+use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{OriginalUri, Path, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, VARY,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use cms_core::Error;
+use flate2::read::GzDecoder;
 use utoipa::openapi::Server;
 use utoipa_swagger_ui::Config;
 
-use crate::http::problem::{Answer, Problem};
-use crate::http::reply::json;
+use crate::http::problem::Answer;
+use crate::http::reply::{json, takes_gzip};
 use crate::http::routes::{
     self,
     table::{Described, Table},
@@ -81,23 +85,36 @@ async fn to_page() -> Response {
 }
 
 async fn page() -> Answer<Response> {
-    asset("index.html")
+    served("text/html; charset=utf-8", PAGE)
 }
 
-async fn file(Path(file): Path<String>) -> Answer<Response> {
-    asset(&file)
-}
-
-fn asset(path: &str) -> Answer<Response> {
-    match path {
-        "index.html" => served("text/html; charset=utf-8", PAGE),
+async fn file(Path(file): Path<String>, headers: HeaderMap) -> Answer<Response> {
+    match file.as_str() {
+        "index.html" => page().await,
         "start.js" => served("text/javascript; charset=utf-8", START),
-        path => match utoipa_swagger_ui::serve(path, Arc::new(Config::from("../openapi.json"))) {
-            Ok(Some(file)) => served(&file.content_type, file.bytes.into_owned()),
-            Ok(None) => Err(Error::not_found("this path").into()),
-            Err(error) => Err(Problem::from(Error::internal(error.to_string()))),
-        },
+        file => asset(file, takes_gzip(&headers)),
     }
+}
+
+/// A file of the library, which is kept packed.
+fn asset(path: &str, takes_gzip: bool) -> Answer<Response> {
+    let found = utoipa_swagger_ui::serve(path, Arc::new(Config::from("../openapi.json")))
+        .map_err(|error| Error::internal(error.to_string()))?;
+    let Some(file) = found else { return Err(Error::not_found("this path").into()) };
+    if !file.gzpipped {
+        return served(&file.content_type, file.bytes.into_owned());
+    }
+    let mut response = if takes_gzip {
+        let mut response = served(&file.content_type, file.bytes.into_owned())?;
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response
+    } else {
+        let mut unpacked = Vec::new();
+        GzDecoder::new(file.bytes.as_ref()).read_to_end(&mut unpacked).map_err(Error::internal)?;
+        served(&file.content_type, unpacked)?
+    };
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+    Ok(response)
 }
 
 fn served(media_type: &str, body: impl Into<Body>) -> Answer<Response> {
@@ -108,4 +125,21 @@ fn served(media_type: &str, body: impl Into<Body>) -> Answer<Response> {
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];
     Ok((headers, body.into()).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_file_is_unpacked_for_who_does_not_take_it_packed() {
+        let headers = |takes_gzip| match asset("swagger-ui.css", takes_gzip) {
+            Ok(response) => response.headers().clone(),
+            Err(_) => panic!("the page has a style"),
+        };
+        assert_eq!(headers(true)[CONTENT_ENCODING], "gzip");
+        assert!(!headers(false).contains_key(CONTENT_ENCODING));
+        assert_eq!(headers(false)[VARY], "accept-encoding");
+        assert_eq!(headers(true)[CONTENT_TYPE], "text/css");
+    }
 }
