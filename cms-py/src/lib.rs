@@ -1,2 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Python bindings of CMS. Empty until the bindings are written; see `cms-server` for the HTTP surface.
+//! The native half of the Python package `cms_py`: it translates, calls `Cms`, and translates back. The
+//! typed half that services import is `cms-py/python/cms_py`.
+
+mod client;
+mod convert;
+mod decision;
+mod errors;
+mod opened;
+mod principal;
+mod running;
+mod runtime;
+
+/// What only `cms_py` imports.
+#[pyo3::pymodule(gil_used = false)]
+mod _native {
+    #[pymodule_export]
+    use crate::client::Client;
+    #[pymodule_export]
+    use crate::decision::Decision;
+    #[pymodule_export]
+    use crate::principal::Principal;
+    #[pymodule_export]
+    use crate::runtime::stop;
+}

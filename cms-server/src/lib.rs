@@ -5,6 +5,7 @@ pub mod cli;
 pub mod guard;
 pub mod hardening;
 pub mod http;
+pub mod in_process;
 pub mod listen;
 pub mod notify;
 pub mod place;
@@ -16,3 +17,4 @@ pub mod tls;
 mod worker;
 
 pub use http::{Options, Rate, config_router, router, standalone};
+pub use in_process::InProcess;

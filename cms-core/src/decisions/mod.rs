@@ -104,18 +104,21 @@ pub struct Evaluated {
 }
 
 impl Evaluated {
-    /// Whether the answer permits something: it is `true`, or an object whose `allow` is `true`.
-    /// Everything else, and everything undefined, does not.
+    /// Whether the answer permits something; see [`permits`].
     pub fn is_allowed(&self) -> bool {
-        #[derive(serde::Deserialize)]
-        struct Verdict {
-            allow: bool,
-        }
-        self.result.as_ref().is_some_and(|result| {
-            let text = result.get();
-            text == "true" || serde_json::from_str::<Verdict>(text).is_ok_and(|verdict| verdict.allow)
-        })
+        self.result.as_deref().is_some_and(permits)
     }
+}
+
+/// Whether a result permits something: it is `true`, or an object whose `allow` is `true`. Everything else, and
+/// everything undefined, does not.
+pub fn permits(result: &RawValue) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Verdict {
+        allow: bool,
+    }
+    let text = result.get();
+    text == "true" || serde_json::from_str::<Verdict>(text).is_ok_and(|verdict| verdict.allow)
 }
 
 impl Decisions {
