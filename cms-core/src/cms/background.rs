@@ -126,14 +126,8 @@ async fn sweep_all(kit: &Kit) -> Result<usize> {
 
 /// Takes over the platform's authorization policy whenever its environment changes.
 async fn follow_policy(kit: Kit, artifacts: Artifacts) {
-    let key = kit.db.internal(&ProjectId::platform()).key(&environment_key(PLATFORM_ENVIRONMENT));
-    let mut changes = kit.db.subscribe();
-    loop {
-        match changes.recv().await {
-            Ok(change) if change.key != key => continue,
-            Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
-            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
-        }
+    let mut environments = kit.db.bell(&ProjectId::platform(), "env");
+    while environments.changed().await.is_ok() {
         if let Err(error) = adopt_policy(&kit, &artifacts).await {
             tracing::error!(%error, "the platform's authorization policy could not be loaded; the one in force stays");
         }

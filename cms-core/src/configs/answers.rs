@@ -28,12 +28,9 @@ pub(super) struct Question {
 }
 
 impl Question {
-    pub(super) fn new(project: &ProjectId, release: &Arc<str>, name: &Name, asked: Asked) -> Self {
-        Self { project: project.clone(), release: release.clone(), name: name.clone(), asked }
-    }
-
-    pub(super) fn asked(&self) -> &Asked {
-        &self.asked
+    pub(super) fn new(project: &ProjectId, release: &Arc<str>, name: &Name, asked: &Asked) -> Self {
+        let (project, release, name) = (project.clone(), release.clone(), name.clone());
+        Self { project, release, name, asked: asked.clone() }
     }
 }
 
@@ -73,13 +70,16 @@ impl Default for Answers {
 }
 
 impl Answers {
-    pub(super) fn known(&self, question: &Question) -> Option<Arc<Answer>> {
-        self.0.get(question)
-    }
-
-    pub(super) fn keep(&self, question: Question, answer: Answer) -> Arc<Answer> {
-        let answer = Arc::new(answer);
-        self.0.insert(question, answer.clone());
-        answer
+    /// What is kept, or what `make` makes of it, for all who ask the same meanwhile.
+    pub(super) async fn find(
+        &self,
+        question: Question,
+        make: impl Future<Output = Result<Answer>>,
+    ) -> Result<Arc<Answer>> {
+        if let Some(answer) = self.0.get(&question) {
+            return Ok(answer);
+        }
+        let make = async { Ok(Arc::new(make.await?)) };
+        self.0.get_or_insert_async(&question, make).await
     }
 }

@@ -147,16 +147,18 @@ impl Configs {
         let until = tokio::time::Instant::now() + wait;
         loop {
             // Before reading, so that no change falls in between.
-            let mut changes = (!wait.is_zero()).then(|| self.kit.db.subscribe());
+            let bell = |area| self.kit.db.bell(project, area);
+            let bells = (!wait.is_zero()).then(|| (bell("env"), bell("sec")));
             let served = self.read_now(ctx, project, name, read).await?;
-            let Some(changes) = changes.as_mut().filter(|_| known == Some(served.tag.as_str())) else {
+            let Some((mut environments, mut secrets)) = bells.filter(|_| known == Some(served.tag.as_str()))
+            else {
                 return Ok(served);
             };
-            // Also looked at now and then: a secret may be behind the change.
-            let pause = tokio::time::sleep_until(until);
             tokio::select! {
-                () = pause => return Ok(served),
-                () = changed(changes, project) => {}
+                () = tokio::time::sleep_until(until) => return Ok(served),
+                _ = environments.changed() => {}
+                // A secret may stand in the config.
+                _ = secrets.changed() => {}
             }
         }
     }
@@ -229,19 +231,18 @@ impl Configs {
             labels: labels(read.labels.as_deref())?,
             instance: read.instance.as_deref().map(checked).transpose()?,
         };
-        let question = Question::new(active.scope.project(), &active.release, name, asked);
-        if let Some(answer) = self.answers.known(&question) {
-            return Ok(answer);
-        }
-        let set = read_release(&active.scope, &active.release).await?.set;
-        let shelf = self.shelf(&active.scope, &set);
-        let (renderer, names) =
-            (shelf.renderer().await?, shelf.variables(active.environment.as_str()).await?);
-        let resolver = Resolver::new(shelf, renderer, names, question.asked());
-        let resolution = resolver.resolve(name).await?.ok_or_else(|| {
-            Error::not_found(format!("the config `{name}` in the environment `{}`", active.environment))
-        })?;
-        Ok(self.answers.keep(question, Answer::new(resolution)?))
+        let question = Question::new(active.scope.project(), &active.release, name, &asked);
+        let make = async {
+            let set = read_release(&active.scope, &active.release).await?.set;
+            let shelf = self.shelf(&active.scope, &set);
+            let (renderer, names) =
+                (shelf.renderer().await?, shelf.variables(active.environment.as_str()).await?);
+            let resolution = Resolver::new(shelf, renderer, names, &asked).resolve(name).await?;
+            Answer::new(resolution.ok_or_else(|| {
+                Error::not_found(format!("the config `{name}` in the environment `{}`", active.environment))
+            })?)
+        };
+        self.answers.find(question, make).await
     }
 
     /// Who reads a config must be allowed to read those that it refers to.
@@ -334,26 +335,6 @@ pub fn check_file(schema: &str, config: Option<&str>) -> Vec<Place> {
         Some(Err(place)) => vec![place],
     }
 }
-
-/// Waits until something of a project changes that a config may depend on.
-async fn changed(changes: &mut Changes, project: &ProjectId) {
-    let root = format!("p/{project}/");
-    loop {
-        match changes.recv().await {
-            Ok(change) => {
-                let area =
-                    change.key.strip_prefix(&root).map(|key| key.split('/').next().unwrap_or_default());
-                if matches!(area, Some("env" | "sec")) {
-                    return;
-                }
-            }
-            // Something was missed, or nothing comes any more.
-            Err(_) => return,
-        }
-    }
-}
-
-type Changes = tokio::sync::broadcast::Receiver<Arc<crate::store::Change>>;
 
 async fn default_environment(scope: &Scope, prod: bool) -> Result<EnvironmentId> {
     let cached = scope.cached(META).await?;

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::canonical::canonical;
 use super::record::{EnvironmentRecord, ReleaseRecord};
-use super::signing::{SigningKey, signing_key};
+use super::signing::SigningKey;
 use super::{Releases, read_release};
 use crate::api::documents::Kind;
 use crate::auth::{Action, Target};
@@ -84,8 +84,8 @@ impl Releases {
         let proof = self.kit.authorize(ctx, Action::BundleRead, target).await?;
         let scope = self.kit.scope(&proof);
         let deadline = tokio::time::Instant::now() + wait.min(MAX_WAIT);
-        let mut changes = self.kit.db.subscribe();
-        let watched = [scope.key(&environment_key(name.as_str())), signing_key(project)];
+        let (mut environments, mut keys_rotate) =
+            (self.kit.db.bell(project, "env"), self.kit.db.bell(project, "sign"));
         loop {
             let release = active_release(&scope, name).await?;
             let keys = if signed { Some(self.signing_keys(project).await?) } else { None };
@@ -95,15 +95,10 @@ impl Releases {
                 let archive = Some(self.archive(&scope, &release, &tag, key).await?);
                 return Ok(Bundle { release, tag, archive });
             }
-            loop {
-                match tokio::time::timeout_at(deadline, changes.recv()).await {
-                    Err(_) => return Ok(Bundle { release, tag, archive: None }),
-                    Ok(Ok(change)) if !watched.contains(&change.key) => {}
-                    Ok(Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_))) => break,
-                    Ok(Err(tokio::sync::broadcast::error::RecvError::Closed)) => {
-                        return Ok(Bundle { release, tag, archive: None });
-                    }
-                }
+            tokio::select! {
+                () = tokio::time::sleep_until(deadline) => return Ok(Bundle { release, tag, archive: None }),
+                _ = environments.changed() => {}
+                _ = keys_rotate.changed() => {}
             }
         }
     }
@@ -117,19 +112,16 @@ impl Releases {
         key: Option<&SigningKey>,
     ) -> Result<Bytes> {
         let place = (scope.project().clone(), tag.to_owned());
-        if let Some(kept) = self.archives.0.get(&place) {
-            return Ok(kept);
-        }
-        let mut files = files(scope, &read_release(scope, release).await?).await?;
-        if let Some(key) = key {
-            files.insert(0, (String::from(".signatures.json"), signatures(&files, key)?));
-        }
-        let archive = tokio::task::spawn_blocking(move || compress(&files))
-            .await
-            .map_err(Error::internal)?
-            .map_err(Error::internal)?;
-        self.archives.0.insert(place, archive.clone());
-        Ok(archive)
+        // Many wait for the same release: one of them makes it.
+        let made = async {
+            let mut files = files(scope, &read_release(scope, release).await?).await?;
+            if let Some(key) = key {
+                files.insert(0, (String::from(".signatures.json"), signatures(&files, key)?));
+            }
+            let made = tokio::task::spawn_blocking(move || compress(&files)).await;
+            made.map_err(Error::internal)?.map_err(Error::internal)
+        };
+        self.archives.0.get_or_insert_async(&place, made).await
     }
 }
 

@@ -3,15 +3,18 @@
 //! sealed), invalidated by this process's own commits at once and by a watch for everybody else's.
 
 use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt, Shared, WeakShared};
+use futures_util::stream::StreamExt;
 use parking_lot::Mutex;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::{Entry, Event, Revision, Store};
+use super::{Entry, Event, Revision, Store, StoreResult};
 use crate::counts::Counts;
 use crate::error::Result;
 
@@ -22,6 +25,8 @@ const CAPACITY_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How many keys are expected.
 const ABOUT: usize = 16 * 1024;
+/// From how many readings on those are looked for that nobody waits for any more.
+const READINGS: usize = 64;
 
 /// Weighs a key with its value and what keeping them takes.
 #[derive(Debug, Clone)]
@@ -81,6 +86,21 @@ impl Cached {
     }
 }
 
+/// A reading of the store that all share who want the key while it runs.
+type Reading = Shared<BoxFuture<'static, StoreResult<Arc<Cached>>>>;
+
+/// A reading that runs for as long as somebody waits for it.
+struct Running(WeakShared<BoxFuture<'static, StoreResult<Arc<Cached>>>>);
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Running")
+    }
+}
+
+/// When a reading began: the generation of the cache, and the epoch of its key.
+type Moment = (u64, u64);
+
 /// The cache. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct ReadCache(Arc<Inner>);
@@ -89,6 +109,8 @@ pub struct ReadCache(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     entries: Cache<Arc<str>, Arc<Cached>, BySize>,
+    /// What is being read, so that many who are woken by one change do not all ask the store.
+    readings: Mutex<HashMap<Arc<str>, (Moment, Running)>>,
     /// Counts the changes of a shard's keys: a read that began before a change must not be kept.
     epochs: Vec<AtomicU64>,
     /// Counts how often everything was forgotten.
@@ -112,6 +134,7 @@ impl ReadCache {
         Self(Arc::new(Inner {
             store,
             entries,
+            readings: Mutex::default(),
             epochs: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
             generation: AtomicU64::new(0),
             seen: AtomicU64::new(0),
@@ -131,18 +154,47 @@ impl ReadCache {
         }
         self.0.counts.cache_missed();
         let generation = self.0.generation.load(Ordering::SeqCst);
-        let epoch = self.epoch(key).load(Ordering::SeqCst);
-        let entry = self.0.store.get(key).await?;
+        let moment = (generation, self.epoch(key).load(Ordering::SeqCst));
+        // Without the watch nobody tells that a reading has become old.
+        if self.0.live.load(Ordering::SeqCst) {
+            Ok(self.reading(key, moment).await?)
+        } else {
+            Ok(self.clone().read(Arc::from(key), moment).await?)
+        }
+    }
+
+    /// The reading of a key that runs, if it began after the last change, or one that begins now.
+    fn reading(&self, key: &str, moment: Moment) -> Reading {
+        let mut readings = self.0.readings.lock();
+        let running = readings.get(key).filter(|(begun, _)| *begun == moment);
+        if let Some(running) = running.and_then(|(_, running)| running.0.upgrade())
+            && running.peek().is_none()
+        {
+            return running;
+        }
+        if readings.len() >= READINGS {
+            readings.retain(|_, (_, running)| running.0.upgrade().is_some());
+        }
+        let key: Arc<str> = Arc::from(key);
+        let reading = self.clone().read(key.clone(), moment).boxed().shared();
+        if let Some(running) = reading.downgrade() {
+            readings.insert(key, (moment, Running(running)));
+        }
+        reading
+    }
+
+    async fn read(self, key: Arc<str>, (generation, epoch): Moment) -> StoreResult<Arc<Cached>> {
+        let entry = self.0.store.get(&key).await?;
         let sure = AtomicBool::new(false);
         let cached = Arc::new(Cached { entry, parsed: Mutex::new(None), generation, sure });
         if self.0.live.load(Ordering::SeqCst) {
-            self.0.entries.insert(Arc::from(key), cached.clone());
+            self.0.entries.insert(key.clone(), cached.clone());
             // A change since the reading has raised the epoch. One that comes from now on finds the
             // entry in its place and removes it.
-            if self.epoch(key).load(Ordering::SeqCst) == epoch {
+            if self.epoch(&key).load(Ordering::SeqCst) == epoch {
                 cached.sure.store(true, Ordering::SeqCst);
             } else {
-                self.0.entries.remove(key);
+                self.0.entries.remove(&key);
             }
         }
         Ok(cached)
@@ -179,7 +231,7 @@ impl ReadCache {
     ///
     /// # Errors
     /// What ended the watch.
-    pub async fn follow(&self, after: Revision, on_event: impl Fn(&Event, Revision) + Send) -> Result<()> {
+    pub async fn follow(&self, after: Revision, on_event: impl Fn(&Event) + Send) -> Result<()> {
         let mut changes = self.0.store.watch("", after).await?;
         self.0.seen.store(after, Ordering::SeqCst);
         let _live = Live::begin(self);
@@ -187,7 +239,7 @@ impl ReadCache {
             let batch = batch?;
             for event in &batch.events {
                 self.invalidate(&event.key);
-                on_event(event, batch.revision);
+                on_event(event);
             }
             self.0.seen.store(batch.revision, Ordering::SeqCst);
         }

@@ -2,6 +2,7 @@
 //! What a backend may answer when it does not answer.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// What kind of failure a backend met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,13 +24,13 @@ pub enum StoreErrorKind {
 }
 
 /// A backend's failure: which backend, of what kind, at which key, and why.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct StoreError {
     kind: StoreErrorKind,
     backend: &'static str,
     message: String,
     key: Option<String>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl StoreError {
@@ -48,7 +49,7 @@ impl StoreError {
     /// Adds the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(Arc::from(source.into()));
         self
     }
 

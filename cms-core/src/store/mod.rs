@@ -5,6 +5,7 @@
 //! Backends live in `cms-store`. What cuts across them (caching, sealing, metrics) is a layer
 //! around any store, never a backend's job.
 
+mod bells;
 mod cache;
 mod error;
 mod limits;
@@ -23,7 +24,6 @@ pub use cache::{Cached, ReadCache};
 pub use error::{StoreError, StoreErrorKind};
 pub use limits::check_transaction;
 pub use memory::MemoryStore;
-pub(crate) use scope::Change;
 pub use scope::{Db, Scope};
 
 /// Counts committed transactions of a store, from 1; 0 is the empty store. Where others use the same

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::bells::{Bell, Bells};
 use super::{
     Cached, Entry, Event, Outcome, Page, Range, ReadCache, Revision, Store, StoreResult, Transaction,
 };
@@ -13,26 +14,13 @@ use crate::counts::{Counts, End};
 use crate::error::Result;
 use crate::ids::ProjectId;
 
-/// How many changes a subscriber may lag behind.
-const CHANGES_KEPT: usize = 4096;
-
 /// The store and the cache in front of it. Only this crate's plumbing reads it directly.
 #[derive(Debug, Clone)]
 pub struct Db {
     store: Arc<dyn Store>,
     cache: ReadCache,
-    changes: tokio::sync::broadcast::Sender<Arc<Change>>,
+    bells: Bells,
     counts: Arc<Counts>,
-}
-
-/// A change that other parts of the process may wait for.
-#[derive(Debug, Clone)]
-pub(crate) struct Change {
-    /// The key.
-    pub(crate) key: String,
-    /// The revision of the change.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests of the cache tell changes apart by it"))]
-    pub(crate) revision: Revision,
 }
 
 impl Db {
@@ -40,8 +28,7 @@ impl Db {
     pub fn new(store: Arc<dyn Store>) -> Self {
         let counts = Arc::<Counts>::default();
         let cache = ReadCache::counted(store.clone(), counts.clone());
-        let (changes, _) = tokio::sync::broadcast::channel(CHANGES_KEPT);
-        Self { store, cache, changes, counts }
+        Self { store, cache, bells: Bells::default(), counts }
     }
 
     /// The keys of one project, for what the proof allows.
@@ -80,33 +67,20 @@ impl Db {
             None => {
                 let present = self.store.revision().await?;
                 // Only now: whoever reads afresh because of this misses nothing of what follows.
-                self.tell_of_a_gap();
+                self.bells.ring_all();
                 present
             }
         };
-        let followed = self
-            .cache
-            .follow(start, |event: &Event, revision| {
-                // Nobody listening is no error.
-                let _ = self.changes.send(Arc::new(Change { key: event.key.clone(), revision }));
-            })
-            .await;
+        let followed = self.cache.follow(start, |event: &Event| self.bells.ring(&event.key)).await;
         let forgotten = followed.as_ref().is_err_and(|error| error.code() == "compacted");
         *reached = (!forgotten).then(|| self.cache.seen().max(start));
         followed
     }
 
-    /// Lets every subscriber lag, which tells it that it has missed something.
-    fn tell_of_a_gap(&self) {
-        for _ in 0..=CHANGES_KEPT {
-            let _ = self.changes.send(Arc::new(Change { key: String::new(), revision: 0 }));
-        }
-    }
-
-    /// Hears of every change, from this process and others, after the cache has. Whoever lags, be it
-    /// because the history was forgotten, must read afresh.
-    pub(crate) fn subscribe(&self) -> tokio::sync::broadcast::Receiver<Arc<Change>> {
-        self.changes.subscribe()
+    /// A bell that rings when a key of an area changes, `p/{project}/{area}/…`, here or in another process,
+    /// after the cache has heard of it; also when changes may have been missed.
+    pub(crate) fn bell(&self, project: &ProjectId, area: &str) -> Bell {
+        self.bells.bell(project, area)
     }
 
     /// What is counted.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream;
 use tokio::sync::Notify;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::task::JoinHandle;
 
+use crate::ids::ProjectId;
 use crate::store::{
     Cached, Capabilities, Db, Entry, LeaseId, MemoryStore, Outcome, Page, Range, ReadCache, Revision, Store,
     StoreError, StoreErrorKind, StoreResult, Transaction, WatchStream,
@@ -225,58 +225,81 @@ async fn what_was_parsed_goes_with_its_entry() {
 }
 
 #[tokio::test]
-async fn subscribers_hear_of_every_change_in_order() {
+async fn many_who_want_a_key_at_once_ask_the_store_once() {
     let store = Arc::new(Probe::default());
     let (db, _task) = followed(store.clone()).await;
-    let mut changes = db.subscribe();
-    for number in 0..50 {
-        let target: &dyn Store = &*store;
-        target.transact(put(&format!("k{number}"), "v")).await.unwrap();
+    db.commit(put("a", "1")).await.unwrap();
+    let reads = store.reads.load(Ordering::SeqCst);
+    store.hold.store(true, Ordering::SeqCst);
+    let ask = || {
+        let db = db.clone();
+        tokio::spawn(async move { text(&db.cached("a").await.unwrap()) })
+    };
+    // Whoever asked first may go away.
+    let first = ask();
+    store.held.notified().await;
+    let others: Vec<_> = (0..100).map(|_| ask()).collect();
+    tokio::task::yield_now().await;
+    first.abort();
+    store.release.notify_one();
+    for other in others {
+        assert_eq!(other.await.unwrap().as_deref(), Some("1"));
     }
-    for number in 0..50 {
-        let change = changes.recv().await.unwrap();
-        assert_eq!((change.key.as_str(), change.revision), (format!("k{number}").as_str(), number + 1));
-    }
+    assert_eq!(store.reads.load(Ordering::SeqCst), reads + 1);
+}
+
+#[tokio::test]
+async fn who_asks_after_a_commit_does_not_share_a_reading_from_before() {
+    let store = Arc::new(Probe::default());
+    let (db, _task) = followed(store.clone()).await;
+    db.commit(put("a", "old")).await.unwrap();
+    store.hold.store(true, Ordering::SeqCst);
+    let early = tokio::spawn({
+        let db = db.clone();
+        async move { text(&db.cached("a").await.unwrap()) }
+    });
+    store.held.notified().await;
+    db.commit(put("a", "new")).await.unwrap();
+    assert_eq!(text(&db.cached("a").await.unwrap()).as_deref(), Some("new"));
+    store.release.notify_one();
+    assert_eq!(early.await.unwrap().as_deref(), Some("old"));
+    assert_eq!(text(&db.cached("a").await.unwrap()).as_deref(), Some("new"));
 }
 
 #[tokio::test]
 async fn a_broken_watch_goes_on_where_it_was() {
     let store = Arc::new(Probe::default());
     let (db, _task) = followed(store.clone()).await;
-    let mut changes = db.subscribe();
-    store.transact(put("a", "1")).await.unwrap();
-    assert_eq!(changes.recv().await.unwrap().revision, 1);
+    let mut bell = db.bell(&ProjectId::parse("a").unwrap(), "env");
+    store.transact(put("p/a/env/x", "1")).await.unwrap();
+    bell.changed().await.unwrap();
     store.breaks.notify_one();
     tokio::time::sleep(Duration::from_millis(10)).await;
-    store.transact(put("a", "2")).await.unwrap();
-    assert_eq!(text(&db.cached("a").await.unwrap()).as_deref(), Some("2"), "nothing is kept meanwhile");
-    assert_eq!(changes.recv().await.unwrap().revision, 2);
+    store.transact(put("p/a/env/x", "2")).await.unwrap();
+    let read = db.cached("p/a/env/x").await.unwrap();
+    assert_eq!(text(&read).as_deref(), Some("2"), "nothing is kept meanwhile");
+    bell.changed().await.unwrap();
     live(&db).await;
+    assert!(!bell.has_changed().unwrap(), "it is told once");
 }
 
 #[tokio::test]
-async fn subscribers_learn_that_history_was_forgotten() {
+async fn bells_ring_when_history_was_forgotten() {
     let store = Arc::new(Probe::default());
     let (db, _task) = followed(store.clone()).await;
     store.transact(put("a", "1")).await.unwrap();
     eventually(&db, "a", Some("1")).await;
-    let mut changes = db.subscribe();
+    let mut bell = db.bell(&ProjectId::parse("a").unwrap(), "env");
     store.breaks.notify_one();
     tokio::time::sleep(Duration::from_millis(10)).await;
     store.transact(put("a", "2")).await.unwrap();
     store.transact(put("a", "3")).await.unwrap();
     store.compact(3).await.unwrap();
-    loop {
-        match changes.recv().await {
-            Err(RecvError::Lagged(_)) => break,
-            Ok(change) => assert_eq!(change.revision, 0, "{change:?}"),
-            Err(RecvError::Closed) => panic!("the channel is closed"),
-        }
-    }
-    while !matches!(changes.try_recv(), Err(TryRecvError::Empty)) {}
+    bell.changed().await.unwrap();
     live(&db).await;
-    store.transact(put("a", "4")).await.unwrap();
-    assert_eq!(changes.recv().await.unwrap().revision, 4);
+    assert!(!bell.has_changed().unwrap());
+    store.transact(put("p/a/env/x", "4")).await.unwrap();
+    bell.changed().await.unwrap();
 }
 
 /// Readers and writers at random: after a writer's own commit, no reader may see what was before.
