@@ -52,14 +52,16 @@ impl Scenario {
         let texts = self.data.iter().map(|(name, text)| (name.as_str(), text.as_str()));
         let data = Data::from_documents(texts, &limits).map_err(told)?;
         let snapshot = Snapshot::new(Arc::new(program), &data).map_err(told)?;
-        let inputs =
-            self.inputs.iter().map(|text| Ok(Input::from_json(text.as_bytes(), snapshot.program())?));
-        Ok(Prepared {
-            inputs: inputs.collect::<Result<_>>()?,
-            path: QueryPath::parse(&self.path)?,
-            snapshot,
-            data,
-        })
+        Ok(Prepared { inputs: self.parsed(&snapshot)?, path: QueryPath::parse(&self.path)?, snapshot, data })
+    }
+
+    /// The inputs, parsed; they share nothing with those of another call.
+    ///
+    /// # Errors
+    /// When one is no JSON.
+    pub fn parsed(&self, snapshot: &Snapshot) -> Result<Vec<Input>> {
+        let parsed = |text: &String| Ok(Input::from_json(text.as_bytes(), snapshot.program())?);
+        self.inputs.iter().map(parsed).collect()
     }
 
     /// Gives policy and data to OPA's engine.
@@ -98,7 +100,15 @@ impl Prepared {
     /// # Errors
     /// When the evaluation fails.
     pub fn ask(&self, number: usize) -> Result<Option<Value>> {
-        let input = self.inputs.get(number % self.inputs.len()).ok_or("no input")?;
+        self.ask_with(&self.inputs, number)
+    }
+
+    /// The same with other inputs.
+    ///
+    /// # Errors
+    /// When there is none, or the evaluation fails.
+    pub fn ask_with(&self, inputs: &[Input], number: usize) -> Result<Option<Value>> {
+        let input = inputs.get(number % inputs.len().max(1)).ok_or("no input")?;
         Ok(self.snapshot.evaluate(&self.path, input)?.value().cloned())
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! JSON in and out of the engine's values, without another value in between, within limits.
 
+use std::cell::RefCell;
 use std::io;
 
 use regorus::Value;
@@ -8,6 +9,8 @@ use regorus::value::Object;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
+
+use super::repeats::Repeats;
 
 /// The text is not JSON, or not within limits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,18 +31,20 @@ pub struct InvalidJson {
 /// When the text is no UTF-8, no JSON, nests deeper than `depth`, or holds a number that no double
 /// can hold.
 pub fn from_json(text: &[u8], depth: usize) -> Result<Value, InvalidJson> {
-    read(text, Nested { left: depth, limit: depth, twice: Twice::LastCounts })
+    read(text, Nested { left: depth, limit: depth, twice: Twice::LastCounts, repeats: None })
 }
 
-/// The same, and no object may name a key twice: two readers could understand it differently.
+/// The same for a document, which may be large and stay for long. No object may name a key twice: two
+/// readers could understand it differently.
 ///
 /// # Errors
 /// As [`from_json`], and for a key that is given twice.
 pub(super) fn from_strict_json(text: &[u8], depth: usize) -> Result<Value, InvalidJson> {
-    read(text, Nested { left: depth, limit: depth, twice: Twice::Refused })
+    let repeats = RefCell::new(Repeats::new());
+    read(text, Nested { left: depth, limit: depth, twice: Twice::Refused, repeats: Some(&repeats) })
 }
 
-fn read(text: &[u8], nested: Nested) -> Result<Value, InvalidJson> {
+fn read(text: &[u8], nested: Nested<'_>) -> Result<Value, InvalidJson> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     nested
         .deserialize(&mut deserializer)
@@ -80,10 +85,11 @@ impl InvalidJson {
 
 /// Reads a value that may nest `left` levels more.
 #[derive(Clone, Copy)]
-struct Nested {
+struct Nested<'r> {
     left: usize,
     limit: usize,
     twice: Twice,
+    repeats: Option<&'r RefCell<Repeats>>,
 }
 
 /// What becomes of a key that an object names twice.
@@ -93,7 +99,14 @@ enum Twice {
     Refused,
 }
 
-impl Nested {
+impl Nested<'_> {
+    fn text(self, text: &str) -> Value {
+        match self.repeats {
+            Some(repeats) => repeats.borrow_mut().text(text),
+            None => Value::String(text.into()),
+        }
+    }
+
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         match self.left.checked_sub(1) {
             Some(left) => Ok(Self { left, ..self }),
@@ -102,7 +115,7 @@ impl Nested {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Nested {
+impl<'de> DeserializeSeed<'de> for Nested<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -110,7 +123,7 @@ impl<'de> DeserializeSeed<'de> for Nested {
     }
 }
 
-impl<'de> Visitor<'de> for Nested {
+impl<'de> Visitor<'de> for Nested<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -138,7 +151,7 @@ impl<'de> Visitor<'de> for Nested {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.into()))
+        Ok(self.text(value))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
@@ -147,13 +160,16 @@ impl<'de> Visitor<'de> for Nested {
         while let Some(value) = items.next_element_seed(inner)? {
             values.push(value);
         }
-        Ok(Value::from(values))
+        Ok(match self.repeats {
+            Some(repeats) => repeats.borrow_mut().list(values),
+            None => Value::from(values),
+        })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
         let mut object = Object::new();
-        while let Some(key) = entries.next_key_seed(Key)? {
+        while let Some(key) = entries.next_key_seed(Key(self))? {
             if self.twice == Twice::Refused && object.get(&key).is_some() {
                 return Err(serde::de::Error::custom(format_args!("the key {key} is given twice")));
             }
@@ -164,9 +180,9 @@ impl<'de> Visitor<'de> for Nested {
 }
 
 /// Reads a key, which JSON says is a string.
-struct Key;
+struct Key<'r>(Nested<'r>);
 
-impl<'de> DeserializeSeed<'de> for Key {
+impl<'de> DeserializeSeed<'de> for Key<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -174,7 +190,7 @@ impl<'de> DeserializeSeed<'de> for Key {
     }
 }
 
-impl Visitor<'_> for Key {
+impl Visitor<'_> for Key<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -182,7 +198,7 @@ impl Visitor<'_> for Key {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.into()))
+        Ok(self.0.text(value))
     }
 }
 

@@ -58,6 +58,7 @@ mod program;
 mod query;
 mod registers;
 mod relocate;
+mod repeats;
 mod session;
 mod snapshot;
 mod source;
