@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! JSON in and out of the engine's values, without another value in between, within limits.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 
 use regorus::Value;
 use regorus::value::Object;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
 
@@ -25,13 +25,13 @@ pub struct InvalidJson {
 }
 
 /// Reads one JSON value. Of duplicate keys the last one counts, as in OPA, unless they are refused.
-/// Numbers are 64-bit integers where they fit, else doubles.
+/// Integers are exact, whatever their size; other numbers are doubles.
 ///
 /// # Errors
 /// When the text is no UTF-8, no JSON, nests deeper than `depth`, or holds a number that no double
 /// can hold.
 pub fn from_json(text: &[u8], depth: usize) -> Result<Value, InvalidJson> {
-    read(text, Nested { left: depth, limit: depth, twice: Twice::LastCounts, repeats: None })
+    read(text, depth, Twice::LastCounts, None)
 }
 
 /// The same for a document, which may be large and stay for long. No object may name a key twice: two
@@ -41,15 +41,28 @@ pub fn from_json(text: &[u8], depth: usize) -> Result<Value, InvalidJson> {
 /// As [`from_json`], and for a key that is given twice.
 pub(super) fn from_strict_json(text: &[u8], depth: usize) -> Result<Value, InvalidJson> {
     let repeats = RefCell::new(Repeats::new());
-    read(text, Nested { left: depth, limit: depth, twice: Twice::Refused, repeats: Some(&repeats) })
+    read(text, depth, Twice::Refused, Some(&repeats))
 }
 
-fn read(text: &[u8], nested: Nested<'_>) -> Result<Value, InvalidJson> {
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    nested
-        .deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|error| InvalidJson::new(&error))
+fn read(
+    text: &[u8],
+    limit: usize,
+    twice: Twice,
+    repeats: Option<&RefCell<Repeats>>,
+) -> Result<Value, InvalidJson> {
+    let has_large = Cell::new(false);
+    let nested = Nested { left: limit, limit, twice, repeats, has_large: &has_large, exact: false };
+    let read = |nested: Nested<'_>| {
+        let mut deserializer = serde_json::Deserializer::from_slice(text);
+        let value = nested.deserialize(&mut deserializer)?;
+        deserializer.end().map(|()| value)
+    };
+    let value = read(nested).map_err(|error| InvalidJson::new(&error))?;
+    if !has_large.get() {
+        return Ok(value);
+    }
+    // Rare, and slower: every value is looked at as text first.
+    read(Nested { exact: true, ..nested }).map_err(|error| InvalidJson::new(&error))
 }
 
 /// Writes a value as JSON: sets as sorted arrays, keys that are no strings as their JSON text.
@@ -90,7 +103,14 @@ struct Nested<'r> {
     limit: usize,
     twice: Twice,
     repeats: Option<&'r RefCell<Repeats>>,
+    /// Whether there was an integer of more than 64 bits, which the parser makes a double.
+    has_large: &'r Cell<bool>,
+    /// Whether such integers are read digit by digit.
+    exact: bool,
 }
+
+/// From here on a double may stand for an integer that no 64 bits hold.
+const LARGE: f64 = 9_223_372_036_854_775_808.0;
 
 /// What becomes of a key that an object names twice.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -119,7 +139,16 @@ impl<'de> DeserializeSeed<'de> for Nested<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
+        if !self.exact {
+            return deserializer.deserialize_any(self);
+        }
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let text = raw.get();
+        let is_integer = text.strip_prefix('-').unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit());
+        if is_integer && let Ok(number) = Value::from_numeric_string(text) {
+            return Ok(number);
+        }
+        serde_json::Deserializer::from_str(text).deserialize_any(self).map_err(serde::de::Error::custom)
     }
 }
 
@@ -147,6 +176,9 @@ impl<'de> Visitor<'de> for Nested<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        if value.abs() >= LARGE {
+            self.has_large.set(true);
+        }
         if value.is_finite() { Ok(Value::from(value)) } else { Err(E::custom("number out of range")) }
     }
 

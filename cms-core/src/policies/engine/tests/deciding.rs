@@ -153,12 +153,29 @@ fn inputs_are_bounded() {
 }
 
 #[test]
+fn large_integers_are_exact() {
+    let ask = |rule: &str, input: &str| answer(&format!("package p\n{rule}"), "p/x", input);
+    assert_eq!(ask("x := input + 1", "123456789012345678901234567890"), "123456789012345678901234567891");
+    assert_eq!(
+        ask("x := input.a == input.b", r#"{"a": 36893488147419103233, "b": 36893488147419103234}"#),
+        "false"
+    );
+    let twice = r#"{"a": 1, "a": 36893488147419103233}"#;
+    assert_eq!(ask("x := input", twice), r#"{"a":36893488147419103233}"#, "the last one counts");
+    let program = program("package p\nx := input");
+    let deep = format!("{}36893488147419103233{}", "[".repeat(65), "]".repeat(65));
+    assert!(Input::from_json(deep.as_bytes(), &program).unwrap_err().message.contains("deeper than 64"));
+}
+
+#[test]
 fn values_survive_the_way_through() {
     let text = "package p\nx := input";
     for json in [
         r#"{"a":[1,-2,0.5,1e300,true,null,"é\n"],"b":{"c":{}}}"#,
         "18446744073709551615",
         "-9223372036854775808",
+        "18446744073709551616",
+        r#"{"a":0.1,"b":[-123456789012345678901234567890,{"c":1}]}"#,
         "[]",
         "\"\"",
     ] {
