@@ -2,12 +2,13 @@
 //! Whether the members are ones that CMS can rely on: their versions, alarms, and that they hold the same.
 
 use cms_core::store::{Range, StoreErrorKind, StoreResult};
+use etcd_client::AlarmType;
 
+use super::calls::{Alarms, HashKv, Status};
 use super::client::{Again, Client};
 use super::error::{NAME, fail};
 use super::keys::Keys;
 use super::range;
-use super::wire::{AlarmRequest, CORRUPT, HashKvRequest, NO_SPACE, StatusRequest};
 
 /// What a member runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,7 +16,7 @@ struct Version(u32, u32, u32);
 
 /// Refuses a cluster that is too old, and tells of one that may lose what it has acknowledged.
 pub(super) async fn version(client: &Client) -> StoreResult<Option<String>> {
-    let status = client.call(StatusRequest {}, Again::Safe).await?;
+    let status = client.call(Status, Again::Safe).await?;
     Ok(judge(&status.version)?.inspect(|warning| tracing::warn!("{warning}")))
 }
 
@@ -34,24 +35,24 @@ pub(super) async fn check(client: &Client, keys: &Keys) -> StoreResult<()> {
 }
 
 async fn alarms(client: &Client) -> StoreResult<()> {
-    let raised = match client.call(AlarmRequest {}, Again::Safe).await {
+    let raised = match client.call(Alarms, Again::Safe).await {
         Ok(answer) => answer.alarms,
         Err(error) => return unasked("the alarms", error),
     };
     for alarm in raised {
-        let (kind, text) = match alarm.kind {
-            NO_SPACE => (
+        let (kind, text) = match AlarmType::try_from(alarm.alarm) {
+            Ok(AlarmType::Nospace) => (
                 StoreErrorKind::Full,
                 "has raised NOSPACE: compact, defragment, then `etcdctl alarm disarm`, or raise \
                  `--quota-backend-bytes`",
             ),
-            CORRUPT => (
+            Ok(AlarmType::Corrupt) => (
                 StoreErrorKind::Corrupt,
                 "has raised CORRUPT: it holds other data than the others; replace it",
             ),
             _ => continue,
         };
-        return Err(fail(kind, format!("member {:x} {text}", alarm.member)));
+        return Err(fail(kind, format!("member {:x} {text}", alarm.member_id)));
     }
     Ok(())
 }
@@ -60,7 +61,7 @@ async fn alarms(client: &Client) -> StoreResult<()> {
 async fn same_everywhere(client: &Client, revision: i64) -> StoreResult<()> {
     let mut first: Option<(u32, i64, &str)> = None;
     for (place, address) in client.addresses().enumerate() {
-        match client.ask(place, StatusRequest {}).await {
+        match client.ask(place, Status).await {
             Ok(status) => {
                 if let Some(warning) = judge(&status.version)? {
                     tracing::warn!(%address, "{warning}");
@@ -71,7 +72,7 @@ async fn same_everywhere(client: &Client, revision: i64) -> StoreResult<()> {
                 continue;
             }
         }
-        let hash = match client.ask(place, HashKvRequest { revision }).await {
+        let hash = match client.ask(place, HashKv(revision)).await {
             Ok(hash) => hash,
             Err(error) => return unasked("the hash of all keys", error),
         };

@@ -8,23 +8,16 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use cms_core::store::{StoreError, StoreErrorKind, StoreResult};
-use futures_util::{StreamExt, stream};
-use parking_lot::RwLock;
-use tokio::sync::watch;
+use etcd_client::proto::PbResponseHeader;
+use etcd_client::{Channel, ConnectOptions, WatchOptions, WatchStream};
+use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tonic::client::Grpc;
-use tonic::codegen::http::uri::PathAndQuery;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{ConnectError, Request, Status, Streaming};
-use tonic_prost::ProstCodec;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use tonic::{ConnectError, Status};
 
+use super::calls::{Call, Headed};
 use super::config::EtcdConfig;
-use super::error::{NAME, Reached, fail, needs_login, reached, refusal};
-use super::wire::{
-    AuthenticateRequest, AuthenticateResponse, Call, Headed, Header, WATCH, WatchCreateRequest, WatchRequest,
-    WatchResponse,
-};
+use super::error::{NAME, Reached, fail, needs_login, reached, refusal, status_of};
 
 /// How long opening a connection may take.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -63,33 +56,41 @@ pub(super) struct Client {
     members: Vec<Member>,
     /// The member that is asked, which streams follow.
     current: watch::Sender<usize>,
-    login: Option<AuthenticateRequest>,
-    token: RwLock<Option<MetadataValue<Ascii>>>,
+    /// User and password.
+    login: Option<(String, String)>,
     cluster: AtomicU64,
     seen: AtomicI64,
     timeout: Duration,
 }
 
+/// Two clients share the connection to a member, because one that asks for a leader asks with every call:
+/// a watch at a member that is cut off from the others is to end, a change may wait for the next leader.
 struct Member {
     address: String,
-    channel: Channel,
+    calls: Session,
+    watches: Session,
+}
+
+/// A client of one member, which logs in when it is needed.
+struct Session {
+    client: etcd_client::Client,
+    logged_in: Mutex<Option<Instant>>,
 }
 
 impl Client {
     /// Prepares the way; nothing is sent.
-    pub(super) fn new(config: &EtcdConfig) -> StoreResult<Self> {
+    pub(super) async fn new(config: &EtcdConfig) -> StoreResult<Self> {
         let tls = config.tls.then(|| tls(config)).transpose()?;
-        let members = config.urls().map(|url| member(url, tls.clone())).collect::<StoreResult<_>>()?;
+        let mut members = Vec::new();
+        for url in config.urls() {
+            members.push(member(url, tls.clone()).await?);
+        }
         let password = config.password.as_ref().map(|password| password.expose().clone());
-        let login = config
-            .user
-            .as_ref()
-            .map(|user| AuthenticateRequest { name: user.clone(), password: password.unwrap_or_default() });
+        let login = config.user.clone().map(|user| (user, password.unwrap_or_default()));
         Ok(Self {
             members,
             current: watch::Sender::new(0),
             login,
-            token: RwLock::default(),
             cluster: AtomicU64::new(0),
             seen: AtomicI64::new(0),
             timeout: config.timeout,
@@ -128,6 +129,7 @@ impl Client {
                 Again::Safe | Again::Guarded => deadline.min(Instant::now() + self.timeout / SHARES),
                 Again::Never => deadline,
             };
+            let began = Instant::now();
             let ended = match timeout_at(patience, self.send(place, request.clone())).await {
                 Ok(ended) => ended,
                 Err(_) => Err(Status::deadline_exceeded("no answer in time")),
@@ -142,7 +144,9 @@ impl Client {
             match reached(&status) {
                 Reached::Refused if needs_login(&status) && self.login.is_some() && !logged_in => {
                     logged_in = true;
-                    *self.token.write() = None;
+                    if let Ok(session) = self.session(place, |member| &member.calls) {
+                        session.log_out(began).await;
+                    }
                 }
                 // The refusal is of this try; the one before may have been carried out.
                 Reached::Refused if repeated && again == Again::Guarded => {
@@ -188,26 +192,25 @@ impl Client {
     /// Begins to watch at the present member. The stream is to be left when the receiver shows another.
     pub(super) async fn watch(
         &self,
-        create: WatchCreateRequest,
-    ) -> Result<(Streaming<WatchResponse>, watch::Receiver<usize>), Status> {
+        key: Vec<u8>,
+        options: WatchOptions,
+    ) -> Result<(WatchStream, watch::Receiver<usize>), Status> {
         let place = *self.current.borrow();
         let mut moved = self.current.subscribe();
         moved.mark_unchanged();
+        let session = self.session(place, |member| &member.watches)?;
+        let began = Instant::now();
         let begun = async {
-            // A request that ends would end the watch.
-            let requests = stream::iter([WatchRequest { create: Some(create) }]).chain(stream::pending());
-            let mut request = self.signed(place, requests).await?;
-            // A member that is cut off from the others says so instead of nothing.
-            request.metadata_mut().insert("hasleader", MetadataValue::from_static("true"));
-            let mut grpc = self.grpc(place).await?;
-            grpc.streaming(request, PathAndQuery::from_static(WATCH), ProstCodec::default()).await
+            let client = session.logged_in(self.login.as_ref()).await?;
+            let mut watches = client.watch_client().max_decoding_message_size(MAX_ANSWER_BYTES);
+            watches.watch(key, Some(options)).await.map_err(status_of)
         };
         let begun = timeout(self.timeout / SHARES, begun).await;
         match begun.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time"))) {
-            Ok(streaming) => Ok((streaming.into_inner(), moved)),
+            Ok(answers) => Ok((answers, moved)),
             Err(status) => {
                 if needs_login(&status) {
-                    *self.token.write() = None;
+                    session.log_out(began).await;
                 } else if reached(&status) != Reached::Refused {
                     self.leave(place, &status);
                 }
@@ -223,7 +226,7 @@ impl Client {
     }
 
     /// Checks what an answer shows of the cluster, which had come to revision `before`.
-    pub(super) fn note(&self, header: Option<&Header>, before: i64) -> StoreResult<()> {
+    pub(super) fn note(&self, header: Option<&PbResponseHeader>, before: i64) -> StoreResult<()> {
         let Some(header) = header else { return Ok(()) };
         let known = self.cluster.compare_exchange(0, header.cluster_id, Ordering::AcqRel, Ordering::Acquire);
         if known.is_err_and(|known| known != header.cluster_id) {
@@ -243,48 +246,13 @@ impl Client {
     }
 
     async fn send<R: Call>(&self, place: usize, request: R) -> Result<R::Answer, Status> {
-        let request = self.signed(place, request).await?;
-        let mut grpc = self.grpc(place).await?;
-        let path = PathAndQuery::from_static(R::PATH);
-        Ok(grpc.unary(request, path, ProstCodec::<R, R::Answer>::default()).await?.into_inner())
+        let session = self.session(place, |member| &member.calls)?;
+        let client = session.logged_in(self.login.as_ref()).await?;
+        request.send(client).await.map_err(status_of)
     }
 
-    async fn grpc(&self, place: usize) -> Result<Grpc<Channel>, Status> {
-        let member = self.members.get(place).ok_or_else(|| Status::internal("no such member"))?;
-        let mut grpc = Grpc::new(member.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
-        grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
-        Ok(grpc)
-    }
-
-    /// Adds the token of the login, and logs in first where there is none.
-    async fn signed<M>(&self, place: usize, message: M) -> Result<Request<M>, Status> {
-        let mut request = Request::new(message);
-        let Some(login) = &self.login else { return Ok(request) };
-        let known = self.token.read().clone();
-        let token = match known {
-            Some(token) => token,
-            None => {
-                let answer = self.log_in(place, login).await.map_err(|status| match reached(&status) {
-                    // The call itself has not left.
-                    Reached::Perhaps => Status::from_error(Box::new(ConnectError(status.into()))),
-                    Reached::Nobody | Reached::Refused => status,
-                })?;
-                let token = answer.token.parse().map_err(|_| Status::internal("the token is no text"))?;
-                self.token.write().insert(token).clone()
-            }
-        };
-        request.metadata_mut().insert("token", token);
-        Ok(request)
-    }
-
-    async fn log_in(
-        &self,
-        place: usize,
-        login: &AuthenticateRequest,
-    ) -> Result<AuthenticateResponse, Status> {
-        let mut grpc = self.grpc(place).await?;
-        let path = PathAndQuery::from_static(AuthenticateRequest::PATH);
-        Ok(grpc.unary(Request::new(login.clone()), path, ProstCodec::default()).await?.into_inner())
+    fn session(&self, place: usize, of: fn(&Member) -> &Session) -> Result<&Session, Status> {
+        self.members.get(place).map(of).ok_or_else(|| Status::internal("no such member"))
     }
 
     fn leave(&self, place: usize, status: &Status) {
@@ -324,6 +292,44 @@ impl Client {
     }
 }
 
+impl Session {
+    async fn new(channel: Channel, options: ConnectOptions) -> StoreResult<Self> {
+        // Without a user, nothing is sent.
+        let client = etcd_client::Client::from_channel(channel, Some(options)).await;
+        let client = client.map_err(|error| {
+            fail(StoreErrorKind::Unsupported, "no client for etcd can be made").with_source(error)
+        })?;
+        Ok(Self { client, logged_in: Mutex::default() })
+    }
+
+    /// The client, after it has logged in.
+    async fn logged_in(&self, login: Option<&(String, String)>) -> Result<etcd_client::Client, Status> {
+        let mut client = self.client.clone();
+        if login.is_none() {
+            return Ok(client);
+        }
+        let mut logged_in = self.logged_in.lock().await;
+        if logged_in.is_none() {
+            client.update_user(login.cloned()).await.map_err(|error| {
+                let status = status_of(error);
+                match reached(&status) {
+                    // The call itself has not left.
+                    Reached::Perhaps => Status::from_error(Box::new(ConnectError(status.into()))),
+                    Reached::Nobody | Reached::Refused => status,
+                }
+            })?;
+            *logged_in = Some(Instant::now());
+        }
+        Ok(client)
+    }
+
+    /// Has the next call log in, unless somebody has since a call began that was refused.
+    async fn log_out(&self, began: Instant) {
+        let mut logged_in = self.logged_in.lock().await;
+        *logged_in = logged_in.filter(|at| *at > began);
+    }
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
@@ -332,7 +338,7 @@ impl fmt::Debug for Client {
     }
 }
 
-fn member(url: String, tls: Option<ClientTlsConfig>) -> StoreResult<Member> {
+async fn member(url: String, tls: Option<ClientTlsConfig>) -> StoreResult<Member> {
     let refused = |error: tonic::transport::Error| {
         let text = format!("`{url}` cannot be used: check host, `etcd.ca`, `etcd.cert` and `etcd.key`");
         fail(StoreErrorKind::Unsupported, text).with_source(error)
@@ -348,7 +354,10 @@ fn member(url: String, tls: Option<ClientTlsConfig>) -> StoreResult<Member> {
         .keep_alive_while_idle(true)
         .tcp_nodelay(true)
         .connect_lazy();
-    Ok(Member { address: url, channel })
+    let channel = Channel::Tonic(channel);
+    let calls = Session::new(channel.clone(), ConnectOptions::new()).await?;
+    let watches = Session::new(channel, ConnectOptions::new().with_require_leader(true)).await?;
+    Ok(Member { address: url, calls, watches })
 }
 
 fn tls(config: &EtcdConfig) -> StoreResult<ClientTlsConfig> {

@@ -24,6 +24,14 @@ pub(super) enum Reached {
     Perhaps,
 }
 
+/// What gRPC says of a call that has failed.
+pub(super) fn status_of(error: etcd_client::Error) -> Status {
+    match error {
+        etcd_client::Error::GRpcStatus(status) => status,
+        error => Status::internal(error.to_string()),
+    }
+}
+
 /// How far a call came that has ended like this.
 pub(super) fn reached(status: &Status) -> Reached {
     let mut cause = status.source();

@@ -4,11 +4,10 @@
 //! All keys lie under a folder. The folder's own name is no key of the port, so the mark of what is still to
 //! be erased lies there. An empty etcd is at revision 1, an empty store at 0.
 
-use bytes::Bytes;
 use cms_core::store::{Entry, Revision, StoreErrorKind, StoreResult};
+use etcd_client::proto::PbKeyValue;
 
 use super::error::fail;
-use super::wire::KeyValue;
 
 /// The folder that all keys lie in.
 #[derive(Debug, Clone)]
@@ -23,27 +22,27 @@ impl Keys {
     }
 
     /// etcd's key for a key or a prefix of the port.
-    pub(super) fn key(&self, key: &str) -> Bytes {
-        [&self.folder, key].concat().into()
+    pub(super) fn key(&self, key: &str) -> Vec<u8> {
+        [&self.folder, key].concat().into_bytes()
     }
 
     /// Where the mark lies.
-    pub(super) fn mark(&self) -> Bytes {
+    pub(super) fn mark(&self) -> Vec<u8> {
         self.key("")
     }
 
     /// The first key from `start` on.
-    pub(super) fn start(&self, start: &str) -> Bytes {
+    pub(super) fn start(&self, start: &str) -> Vec<u8> {
         self.key(if start.is_empty() { "\0" } else { start })
     }
 
     /// The end of a range, excluded; empty: the end of the folder.
-    pub(super) fn end(&self, end: &str) -> Bytes {
+    pub(super) fn end(&self, end: &str) -> Vec<u8> {
         if end.is_empty() { past(&self.folder) } else { self.key(end) }
     }
 
     /// The end of all keys under a prefix, which may be empty.
-    pub(super) fn prefix_end(&self, prefix: &str) -> Bytes {
+    pub(super) fn prefix_end(&self, prefix: &str) -> Vec<u8> {
         past(&format!("{}{prefix}", self.folder))
     }
 
@@ -57,10 +56,10 @@ impl Keys {
         })
     }
 
-    pub(super) fn entry(&self, kv: KeyValue) -> StoreResult<Entry> {
+    pub(super) fn entry(&self, kv: PbKeyValue) -> StoreResult<Entry> {
         Ok(Entry {
             key: self.name(&kv.key)?,
-            value: kv.value,
+            value: kv.value.into(),
             created: ours(kv.create_revision),
             modified: ours(kv.mod_revision),
             version: u64::try_from(kv.version).unwrap_or(0),
@@ -79,10 +78,10 @@ pub(super) fn theirs(revision: Revision) -> i64 {
 }
 
 /// The end of all keys that begin with a text: its last byte one higher. No byte of UTF-8 is the highest.
-fn past(prefix: &str) -> Bytes {
+fn past(prefix: &str) -> Vec<u8> {
     let mut bytes = prefix.as_bytes().to_vec();
     if let Some(last) = bytes.last_mut() {
         *last = last.saturating_add(1);
     }
-    bytes.into()
+    bytes
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 #![doc = include_str!("docs.md")]
 
+mod calls;
 mod check;
 mod client;
 mod config;
@@ -11,7 +12,6 @@ mod range;
 mod store;
 mod txn;
 mod watch;
-mod wire;
 
 use std::sync::Arc;
 

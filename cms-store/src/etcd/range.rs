@@ -5,11 +5,12 @@
 //! the values so far let expect, all at the revision of the first.
 
 use cms_core::store::{Entry, MAX_PAGE_BYTES, Page, Range, Revision, StoreErrorKind, StoreResult};
+use etcd_client::{GetOptions, SortOrder, SortTarget};
 
+use super::calls::Get;
 use super::client::{Again, Client};
 use super::error::fail;
 use super::keys::{Keys, ours};
-use super::wire::{DESCENDING, RangeRequest};
 
 /// How many keys the first piece asks for: with the largest values less than what is read of one answer.
 const FIRST: usize = 32;
@@ -24,15 +25,15 @@ pub(super) async fn get(client: &Client, keys: &Keys, key: &str) -> StoreResult<
     if key.is_empty() {
         return Ok(None);
     }
-    let request = RangeRequest { key: keys.key(key), ..RangeRequest::default() };
+    let request = Get { key: keys.key(key), ..Get::default() };
     let answer = client.call(request, Again::Safe).await?;
     answer.kvs.into_iter().next().map(|kv| keys.entry(kv)).transpose()
 }
 
 /// The present revision. With `at`, only if the cluster has reached that one and has not forgotten it.
 pub(super) async fn revision(client: &Client, keys: &Keys, at: Option<i64>) -> StoreResult<Revision> {
-    let revision = at.unwrap_or_default();
-    let request = RangeRequest { key: keys.mark(), revision, count_only: true, ..RangeRequest::default() };
+    let options = GetOptions::new().with_revision(at.unwrap_or_default()).with_count_only();
+    let request = Get { key: keys.mark(), options };
     let answer = client.call(request, Again::Safe).await?;
     Ok(ours(answer.header.map_or(0, |header| header.revision)))
 }
@@ -58,34 +59,37 @@ pub(super) async fn range(client: &Client, keys: &Keys, range: &Range) -> StoreR
 
 async fn once(client: &Client, keys: &Keys, range: &Range) -> StoreResult<Page> {
     let limit = if range.limit == 0 { DEFAULT_LIMIT } else { range.limit };
-    let mut request = RangeRequest {
-        key: keys.start(&range.start),
-        range_end: keys.end(&range.end),
-        sort_order: if range.descending { DESCENDING } else { 0 },
-        ..RangeRequest::default()
-    };
+    let mut start = keys.start(&range.start);
+    let mut end = keys.end(&range.end);
+    let mut revision = 0;
     let mut page = Page { entries: Vec::new(), more: true, revision: 0 };
     let mut bytes = 0;
     let mut piece = FIRST;
     while page.more && page.entries.len() < limit && bytes < MAX_PAGE_BYTES {
-        request.limit = i64::try_from(piece.min(limit - page.entries.len())).unwrap_or(i64::MAX);
-        let answer = match client.call(request.clone(), Again::Safe).await {
+        let mut options = GetOptions::new()
+            .with_range(end.clone())
+            .with_revision(revision)
+            .with_limit(i64::try_from(piece.min(limit - page.entries.len())).unwrap_or(i64::MAX));
+        if range.descending {
+            options = options.with_sort(SortTarget::Key, SortOrder::Descend);
+        }
+        let answer = match client.call(Get { key: start.clone(), options }, Again::Safe).await {
             Err(error) if error.kind() == StoreErrorKind::TooLarge && piece > 1 => {
                 piece /= 4;
                 continue;
             }
             answer => answer?,
         };
-        if request.revision == 0 {
-            request.revision = answer.header.map_or(0, |header| header.revision);
-            page.revision = ours(request.revision);
+        if revision == 0 {
+            revision = answer.header.map_or(0, |header| header.revision);
+            page.revision = ours(revision);
         }
         page.more = answer.more;
         let Some(last) = answer.kvs.last() else { break };
         if range.descending {
-            request.range_end = last.key.clone();
+            end = last.key.clone();
         } else {
-            request.key = [last.key.as_ref(), b"\0"].concat().into();
+            start = [last.key.as_slice(), b"\0"].concat();
         }
         for kv in answer.kvs {
             if bytes >= MAX_PAGE_BYTES {

@@ -11,6 +11,7 @@ use cms_core::store::{
     Transaction, WatchStream, check_transaction,
 };
 
+use super::calls::{Compact, Get};
 use super::check;
 use super::client::{Again, Client};
 use super::config::EtcdConfig;
@@ -20,7 +21,6 @@ use super::lease;
 use super::range;
 use super::txn;
 use super::watch;
-use super::wire::{CompactionRequest, RangeRequest};
 
 /// A folder in an etcd cluster, which any number of servers may use at once.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl EtcdStore {
     /// `Unavailable` if nobody answers or CMS may not read; `Unsupported` for settings that cannot be used
     /// and for an etcd before 3.4.
     pub async fn connect(config: EtcdConfig) -> StoreResult<Self> {
-        let client = Arc::new(Client::new(&config)?);
+        let client = Arc::new(Client::new(&config).await?);
         let warning = check::version(&client).await?;
         let keys = Keys::new(&config.prefix);
         let store = Self { config, client, keys, warning, owed: AtomicI64::new(0) };
@@ -51,7 +51,7 @@ impl EtcdStore {
 
     /// Somebody may have erased and died before the history was forgotten.
     async fn owe_what_was_marked(&self) -> StoreResult<()> {
-        let request = RangeRequest { key: self.keys.mark(), ..RangeRequest::default() };
+        let request = Get { key: self.keys.mark(), ..Get::default() };
         let marked = self.client.call(request, Again::Safe).await?.kvs;
         if let Some(mark) = marked.first() {
             self.owed.fetch_max(mark.mod_revision, Ordering::AcqRel);
@@ -76,8 +76,7 @@ impl EtcdStore {
 
     /// Forgets the history up to a revision of etcd's.
     async fn forget(&self, revision: i64) -> StoreResult<()> {
-        let request = CompactionRequest { revision, physical: true };
-        match self.client.call(request, Again::Safe).await {
+        match self.client.call(Compact(revision), Again::Safe).await {
             // It is forgotten already.
             Err(error) if error.kind() == StoreErrorKind::Compacted => Ok(()),
             ended => ended.map(|_| ()),

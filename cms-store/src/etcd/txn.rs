@@ -2,40 +2,23 @@
 //! The port's transactions as etcd's: one for one, never split.
 
 use cms_core::store::{Condition, LeaseId, Operation, Outcome, StoreErrorKind, StoreResult, Transaction};
-use prost::Message;
+use etcd_client::proto::{PbKeyValue, PbTxnOpResponse, PbTxnResponse};
+use etcd_client::{Compare, CompareOp, DeleteOptions, GetOptions, PutOptions, Txn, TxnOp};
 
 use super::client::{Again, Answered, Client};
 use super::config::EtcdConfig;
 use super::error::fail;
 use super::keys::{Keys, ours, theirs};
-use super::wire::{
-    Compare, DeleteRangeRequest, EQUAL, GREATER, KeyValue, MODIFIED, PutRequest, RangeRequest, RequestOp,
-    TxnRequest, TxnResponse, VERSION,
-};
-
-/// What a request has besides its transaction, at most.
-const ENVELOPE_BYTES: usize = 512;
+/// What an operation or a condition has besides its key and value, at most, and what a request has.
+const ENVELOPE_BYTES: usize = 64;
 
 /// Builds etcd's transaction, which shows in case of a conflict what the conditions were judged by.
 ///
 /// # Errors
 /// `TooLarge` for one that etcd would refuse, with the limit and the flag that raises it.
-pub(super) fn request(
-    config: &EtcdConfig,
-    keys: &Keys,
-    transaction: &Transaction,
-) -> StoreResult<TxnRequest> {
-    let mut request = TxnRequest::default();
-    for condition in &transaction.conditions {
-        request.compare.push(compare(keys, condition));
-        let key = keys.key(condition.key());
-        request.failure.push(read(RangeRequest { key, keys_only: true, ..RangeRequest::default() }));
-    }
-    request.success = transaction.operations.iter().map(|operation| write(keys, operation)).collect();
-    if !transaction.erased.is_empty() {
-        request.success.push(put(PutRequest { key: keys.mark(), ..PutRequest::default() }));
-    }
-    let operations = request.success.len().max(request.compare.len());
+pub(super) fn request(config: &EtcdConfig, keys: &Keys, transaction: &Transaction) -> StoreResult<Txn> {
+    let marked = usize::from(!transaction.erased.is_empty());
+    let operations = (transaction.operations.len() + marked).max(transaction.conditions.len());
     if operations > config.max_operations {
         let text = format!(
             "a transaction of {operations} operations is past etcd's limit of {}: split it, or raise etcd's \
@@ -44,7 +27,7 @@ pub(super) fn request(
         );
         return Err(fail(StoreErrorKind::TooLarge, text));
     }
-    let bytes = request.encoded_len() + ENVELOPE_BYTES;
+    let bytes = bytes(keys, transaction);
     if bytes > config.max_request_bytes {
         let text = format!(
             "a transaction of {bytes} bytes is past etcd's limit of {}: split it, or raise etcd's \
@@ -53,15 +36,35 @@ pub(super) fn request(
         );
         return Err(fail(StoreErrorKind::TooLarge, text));
     }
-    Ok(request)
+    let conditions = &transaction.conditions;
+    let compared: Vec<Compare> = conditions.iter().map(|condition| compare(keys, condition)).collect();
+    let mut written: Vec<TxnOp> =
+        transaction.operations.iter().map(|operation| write(keys, operation)).collect();
+    if marked > 0 {
+        written.push(TxnOp::put(keys.mark(), [], None));
+    }
+    let judged: Vec<TxnOp> = conditions
+        .iter()
+        .map(|condition| TxnOp::get(keys.key(condition.key()), Some(GetOptions::new().with_keys_only())))
+        .collect();
+    Ok(Txn::new().when(compared).and_then(written).or_else(judged))
+}
+
+/// How large a transaction is on its way, at most.
+fn bytes(keys: &Keys, transaction: &Transaction) -> usize {
+    let of = |key: &str| keys.key(key).len() + ENVELOPE_BYTES;
+    // Each condition stands there twice: to be compared, and to be shown.
+    let conditions = transaction.conditions.iter().map(|condition| 2 * of(condition.key()));
+    let operations = transaction.operations.iter().map(|operation| match operation {
+        Operation::Put { key, value, .. } => of(key) + value.len(),
+        Operation::Delete { key } => of(key),
+        Operation::DeletePrefix { prefix } => 2 * of(prefix),
+    });
+    conditions.chain(operations).sum::<usize>() + of("")
 }
 
 /// Sends a transaction and finds out how it ended.
-pub(super) async fn commit(
-    client: &Client,
-    transaction: &Transaction,
-    request: TxnRequest,
-) -> StoreResult<Outcome> {
+pub(super) async fn commit(client: &Client, transaction: &Transaction, request: Txn) -> StoreResult<Outcome> {
     let before = client.seen();
     let again = if holds_once(transaction) { Again::Guarded } else { Again::Never };
     let Answered { answer, repeated } = client.try_call(request, again).await?;
@@ -77,7 +80,7 @@ pub(super) async fn commit(
     }
     // A key that was changed before the first try failed its condition then, too.
     let from_the_beginning =
-        |(_, kv): &(usize, Option<&KeyValue>)| kv.is_some_and(|kv| kv.mod_revision <= before);
+        |(_, kv): &(usize, Option<&PbKeyValue>)| kv.is_some_and(|kv| kv.mod_revision <= before);
     if repeated && !failed.iter().any(from_the_beginning) {
         let text = "the first try was not answered, and the second met a change that may be its own: read before \
                     trying again";
@@ -104,13 +107,16 @@ fn holds_once(transaction: &Transaction) -> bool {
 }
 
 /// The conditions that did not hold, with what they were judged by.
-fn failed<'a>(transaction: &Transaction, answer: &'a TxnResponse) -> Vec<(usize, Option<&'a KeyValue>)> {
-    let found = answer.responses.iter().map(|response| response.range.as_ref()?.kvs.first());
+fn failed<'a>(transaction: &Transaction, answer: &'a PbTxnResponse) -> Vec<(usize, Option<&'a PbKeyValue>)> {
+    let found = answer.responses.iter().map(|response| match &response.response {
+        Some(PbTxnOpResponse::ResponseRange(range)) => range.kvs.first(),
+        _ => None,
+    });
     let judged = transaction.conditions.iter().zip(found).enumerate();
     judged.filter(|(_, (condition, kv))| !holds(condition, *kv)).map(|(place, (_, kv))| (place, kv)).collect()
 }
 
-fn holds(condition: &Condition, kv: Option<&KeyValue>) -> bool {
+fn holds(condition: &Condition, kv: Option<&PbKeyValue>) -> bool {
     match condition {
         Condition::Absent(_) => kv.is_none(),
         Condition::Present(_) => kv.is_some(),
@@ -120,46 +126,26 @@ fn holds(condition: &Condition, kv: Option<&KeyValue>) -> bool {
 
 fn compare(keys: &Keys, condition: &Condition) -> Compare {
     let key = keys.key(condition.key());
-    let version = Compare { key: key.clone(), target: VERSION, version: Some(0), ..Compare::default() };
     match condition {
-        Condition::Absent(_) => Compare { result: EQUAL, ..version },
-        Condition::Present(_) => Compare { result: GREATER, ..version },
-        Condition::Unchanged(_, revision) => Compare {
-            key,
-            result: EQUAL,
-            target: MODIFIED,
-            mod_revision: Some(theirs(*revision)),
-            ..Compare::default()
-        },
+        Condition::Absent(_) => Compare::version(key, CompareOp::Equal, 0),
+        Condition::Present(_) => Compare::version(key, CompareOp::Greater, 0),
+        Condition::Unchanged(_, revision) => Compare::mod_revision(key, CompareOp::Equal, theirs(*revision)),
     }
 }
 
-fn write(keys: &Keys, operation: &Operation) -> RequestOp {
+fn write(keys: &Keys, operation: &Operation) -> TxnOp {
     match operation {
-        Operation::Put { key, value, lease } => put(PutRequest {
-            key: keys.key(key),
-            value: value.clone(),
-            lease: lease.map_or(0, |LeaseId(id)| i64::try_from(id).unwrap_or(i64::MAX)),
-        }),
-        Operation::Delete { key } => {
-            delete(DeleteRangeRequest { key: keys.key(key), ..DeleteRangeRequest::default() })
+        Operation::Put { key, value, lease } => {
+            let lease = lease.map(|LeaseId(id)| i64::try_from(id).unwrap_or(i64::MAX));
+            let options = lease.map(|lease| PutOptions::new().with_lease(lease));
+            TxnOp::put(keys.key(key), value.as_ref(), options)
         }
+        Operation::Delete { key } => TxnOp::delete(keys.key(key), None),
         Operation::DeletePrefix { prefix } => {
-            delete(DeleteRangeRequest { key: keys.key(prefix), range_end: keys.prefix_end(prefix) })
+            let options = DeleteOptions::new().with_range(keys.prefix_end(prefix));
+            TxnOp::delete(keys.key(prefix), Some(options))
         }
     }
-}
-
-fn read(range: RangeRequest) -> RequestOp {
-    RequestOp { range: Some(range), ..RequestOp::default() }
-}
-
-fn put(put: PutRequest) -> RequestOp {
-    RequestOp { put: Some(put), ..RequestOp::default() }
-}
-
-fn delete(delete: DeleteRangeRequest) -> RequestOp {
-    RequestOp { delete: Some(delete), ..RequestOp::default() }
 }
 
 #[cfg(test)]

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cms_core::store::{Batch, Event, Revision, StoreError, StoreErrorKind, StoreResult, WatchStream};
+use etcd_client::proto::{PbEvent, PbWatchResponse};
+use etcd_client::{EventType, WatchOptions};
 use futures_util::stream;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep};
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::client::Client;
-use super::error::{Reached, fail, needs_login, reached, refusal};
+use super::error::{Reached, fail, needs_login, reached, refusal, status_of};
 use super::keys::{Keys, ours, theirs};
 use super::range;
-use super::wire::{self, REMOVED, WatchCreateRequest, WatchResponse};
 
 /// How long a watch looks for a member that answers before it ends with an error.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,7 +56,7 @@ struct Follower {
     /// etcd's revision up to which everything was taken over.
     position: i64,
     /// The pieces of an answer that is not whole yet.
-    parts: Vec<wire::Event>,
+    parts: Vec<PbEvent>,
     /// What was taken over and not handed out.
     ready: VecDeque<Batch>,
     open: Option<Open>,
@@ -63,7 +64,7 @@ struct Follower {
 
 /// A watch at one member.
 struct Open {
-    answers: Streaming<WatchResponse>,
+    answers: etcd_client::WatchStream,
     /// Shows when the client leaves the member.
     moved: Receiver<usize>,
 }
@@ -86,9 +87,9 @@ impl Follower {
                 }
             };
             match answer {
-                Ok(Some(answer)) => self.take(answer)?,
+                Ok(Some(answer)) => self.take(answer.0)?,
                 Ok(None) => self.close(),
-                Err(status) => self.lost(status)?,
+                Err(error) => self.lost(status_of(error))?,
             }
         }
     }
@@ -99,13 +100,12 @@ impl Follower {
         loop {
             // Whether this position is still kept, and was reached.
             range::revision(&self.client, &self.keys, Some(self.position)).await?;
-            let request = WatchCreateRequest {
-                key: self.keys.key(&self.prefix),
-                range_end: self.keys.prefix_end(&self.prefix),
-                start_revision: self.position.saturating_add(1),
-                fragment: true,
-            };
-            match self.client.watch(request).await {
+            // What is too large for one message comes in several, each but the last marked.
+            let options = WatchOptions::new()
+                .with_range(self.keys.prefix_end(&self.prefix))
+                .with_start_revision(self.position.saturating_add(1))
+                .with_fragment();
+            match self.client.watch(self.keys.key(&self.prefix), options).await {
                 Ok((answers, moved)) => {
                     self.open = Some(Open { answers, moved });
                     return Ok(());
@@ -137,7 +137,7 @@ impl Follower {
         Ok(())
     }
 
-    fn take(&mut self, answer: WatchResponse) -> StoreResult<()> {
+    fn take(&mut self, answer: PbWatchResponse) -> StoreResult<()> {
         self.client.note(answer.header.as_ref(), 0)?;
         if answer.canceled {
             return self.canceled(&answer);
@@ -151,7 +151,7 @@ impl Follower {
         Ok(())
     }
 
-    fn canceled(&mut self, answer: &WatchResponse) -> StoreResult<()> {
+    fn canceled(&mut self, answer: &PbWatchResponse) -> StoreResult<()> {
         if answer.compact_revision > 0 {
             let text = "the history up to this revision is forgotten: read afresh";
             return Err(fail(StoreErrorKind::Compacted, text));
@@ -167,7 +167,7 @@ impl Follower {
     }
 
     /// Puts events together by their revision, each in the order of keys.
-    fn sort(&mut self, events: Vec<wire::Event>) -> StoreResult<()> {
+    fn sort(&mut self, events: Vec<PbEvent>) -> StoreResult<()> {
         let mut revisions: BTreeMap<i64, BTreeMap<String, Event>> = BTreeMap::new();
         for event in events {
             let Some(kv) = event.kv else { return Err(strange("an event without a key")) };
@@ -179,7 +179,8 @@ impl Follower {
                 continue;
             }
             let key = self.keys.name(&kv.key)?;
-            let entry = if event.kind == REMOVED { None } else { Some(self.keys.entry(kv)?) };
+            let entry =
+                if event.r#type == EventType::Delete as i32 { None } else { Some(self.keys.entry(kv)?) };
             revisions.entry(revision).or_default().insert(key.clone(), Event { key, entry });
         }
         for (revision, events) in revisions {
