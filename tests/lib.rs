@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the tests from outside stand on: a server in this process, the real program as a process of
-//! its own, callers of both, real etcd servers, and raw sockets.
+//! its own, callers of both, real etcd and Redis servers, and raw sockets.
 
 pub mod caller;
 pub mod etcd;
 pub mod program;
 pub mod raw;
+pub mod redis;
 pub mod served;
 
 pub use caller::{Caller, Reply};
 pub use etcd::Etcd;
 pub use program::{Installation, Process, binary, cms_in};
+pub use redis::Redis;
 pub use served::{PASSWORD, Served, served, served_with};

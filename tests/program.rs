@@ -74,12 +74,18 @@ impl Installation {
 
     /// `cms serve` on a free port.
     pub fn serve(&self, filter: &str) -> Process {
+        self.serve_with(filter, &[])
+    }
+
+    /// The same with these settings, as variables.
+    pub fn serve_with(&self, filter: &str, settings: &[(&str, &str)]) -> Process {
         let mut command = command(self.home());
         command.args(["serve", "--output", "json", "--listen", "127.0.0.1:0", "--log-filter", filter]);
         command.arg("--audit-file").arg(self.audit_file());
         command.args(["--store", &self.store(), "--seal-key-file"]).arg(self.home().join("seal.key"));
         // The receivers of tests are on this machine.
         command.env("CMS_WEBHOOKS_ALLOW", "127.0.0.1/32");
+        command.envs(settings.iter().copied());
         Process::start(command)
     }
 

@@ -22,6 +22,7 @@ pub mod keyrings;
 mod kit;
 mod lane;
 mod lead;
+pub mod limits;
 pub mod mails;
 pub mod policies;
 pub mod projects;

@@ -16,5 +16,6 @@ pub mod telemetry;
 pub mod tls;
 mod worker;
 
-pub use http::{Options, Rate, config_router, router, standalone};
+pub use cms_core::limits::Rate;
+pub use http::{Options, config_router, router, standalone};
 pub use in_process::InProcess;

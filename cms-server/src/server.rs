@@ -13,6 +13,7 @@ use cms_core::ids::{EnvironmentId, ProjectId};
 use cms_core::policies::trial::Trial;
 use cms_core::store::Durability;
 use cms_core::{Cms, CmsBuilder, Error};
+use cms_store::redis::{RedisConfig, RedisLimits};
 use tokio_util::sync::CancellationToken;
 
 use crate::http::{Options, opa_alone, standalone};
@@ -102,8 +103,18 @@ impl Server {
             let mailer = SmtpMailer::new(smtp).map_err(|error| StartError::Cms(Error::internal(error)))?;
             builder = builder.mailer(Arc::new(mailer));
         }
+        let mut options = checked.options;
+        if let Some(redis) = &checked.redis {
+            let limits = shared_limits(redis)?;
+            options.shared_limits = Some(limits.clone());
+            tokio::spawn(async move {
+                if let Err(error) = limits.reach().await {
+                    tracing::warn!(%error, "each server counts its limits alone");
+                }
+            });
+        }
         let cms = builder.build().await.map_err(StartError::Cms)?;
-        let server = Self::bind(cms, checked.listen, tls, checked.connections, checked.options).await?;
+        let server = Self::bind(cms, checked.listen, tls, checked.connections, options).await?;
         match checked.opa {
             Some(place) => server.with_opa(place, checked.connections).await,
             None => Ok(server),
@@ -210,6 +221,15 @@ pub async fn existing(place: &StorePlace, seal: Arc<dyn Seal>) -> Result<CmsBuil
 pub async fn builder(place: &StorePlace, seal: Arc<dyn Seal>) -> Result<CmsBuilder, StartError> {
     let store = place.open().await.map_err(|source| StartError::Store { url: place.shown(), source })?;
     Ok(Cms::builder(store, seal))
+}
+
+/// The limits that all servers with the same Redis share. Redis need not be there.
+///
+/// # Errors
+/// For settings that cannot be used.
+pub fn shared_limits(config: &RedisConfig) -> Result<Arc<RedisLimits>, StartError> {
+    let limits = RedisLimits::new(config);
+    limits.map(Arc::new).map_err(|error| StartError::Cms(Error::invalid(error.to_string())))
 }
 
 /// How the audit trail is kept, as the settings say.

@@ -2,6 +2,7 @@
 //! The settings of the server: a TOML file, then `CMS_…` variables, then flags; the later wins.
 //! Everything is checked before a port is bound, and an error names the key and what to write.
 
+mod redis;
 mod smtp;
 
 use std::net::SocketAddr;
@@ -11,16 +12,19 @@ use std::time::Duration;
 
 use cms_core::crypto::KeySource;
 use cms_core::ids::{EnvironmentId, ProjectId};
+use cms_core::limits::Rate;
 use cms_core::sensitive::Sensitive;
+use cms_store::redis::RedisConfig;
 use ipnet::IpNet;
 use serde::Deserialize;
 use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
 
-use crate::http::{Options, Rate};
+use crate::http::Options;
 use crate::notify::Smtp;
 use crate::place::{EtcdSettings, StorePlace};
 use crate::server::OpaPlace;
+pub use redis::RedisSettings;
 pub use smtp::SmtpSettings;
 
 /// Why the settings cannot be used. The text says what to write.
@@ -61,6 +65,8 @@ pub struct Settings {
     pub webhooks: WebhookSettings,
     /// Mails to people.
     pub smtp: SmtpSettings,
+    /// Where servers count their limits together.
+    pub redis: RedisSettings,
 }
 
 /// Messages to webhooks.
@@ -240,6 +246,8 @@ pub struct Checked {
     pub webhooks: Vec<IpNet>,
     /// Through which server mails leave, if any.
     pub smtp: Option<Smtp>,
+    /// Where servers count their limits together, if anywhere.
+    pub redis: Option<RedisConfig>,
 }
 
 /// Where a server listens when nothing is said.
@@ -308,6 +316,12 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("smtp", "user", Form::Text),
     ("smtp", "password_file", Form::Text),
     ("smtp", "from", Form::Text),
+    ("redis", "url", Form::Text),
+    ("redis", "user", Form::Text),
+    ("redis", "password_file", Form::Text),
+    ("redis", "ca", Form::Text),
+    ("redis", "prefix", Form::Text),
+    ("redis", "timeout_ms", Form::Number),
 ];
 
 /// A rate as it is written, or the one that there is.
@@ -369,6 +383,7 @@ impl Settings {
             opa: self.opa.place(self.surfaces.opa)?,
             webhooks: networks("webhooks.allow", &self.webhooks.allow)?,
             smtp: self.smtp.server()?,
+            redis: self.redis.config()?,
             audit: self.audit,
         })
     }
@@ -550,6 +565,28 @@ fn set(table: &mut Table, section: &str, name: &str, value: Value) {
     {
         inner.insert(name.to_owned(), value);
     }
+}
+
+/// What a file holds that a key names.
+fn read_bytes(key: &str, path: &Path) -> Result<Vec<u8>, SettingsError> {
+    std::fs::read(path).map_err(|error| {
+        SettingsError(format!("`{key}` is `{}`, which cannot be read: {error}", path.display()))
+    })
+}
+
+/// The password in the only line of a file.
+fn read_password(key: &str, path: &Path) -> Result<Sensitive<String>, SettingsError> {
+    let text = String::from_utf8(read_bytes(key, path)?).map(Sensitive::new);
+    let text = text
+        .map_err(|_| wrong(key, &path.display().to_string(), "a file with the password in its only line"))?;
+    Ok(Sensitive::new(text.expose().trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// What a key lacks that other keys ask for.
+fn needs(key: &str, example: &str, because: &str) -> SettingsError {
+    SettingsError(format!(
+        "`{key}` is not set, but {because}: write it in the settings file, such as `{example}`"
+    ))
 }
 
 fn no_store() -> SettingsError {

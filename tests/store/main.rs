@@ -11,6 +11,7 @@ mod disk;
 mod etcd;
 mod files;
 mod processes;
+mod redis;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -56,7 +57,11 @@ fn main() {
             test(place.path())
         })
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.chain(etcd::trials()).collect()).exit();
+    libtest_mimic::run(
+        &Arguments::from_args(),
+        trials.chain(etcd::trials()).chain(redis::trials()).collect(),
+    )
+    .exit();
 }
 
 /// Runs a test's asynchronous part.

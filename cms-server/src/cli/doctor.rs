@@ -14,7 +14,7 @@ use super::app::App;
 use super::failure::{Exit, Failure};
 use super::serve::{Place, failed};
 use crate::place::StorePlace;
-use crate::server::builder;
+use crate::server::{builder, shared_limits};
 use crate::settings::{Checked, Settings};
 use crate::tls;
 
@@ -80,6 +80,7 @@ async fn look(settings: Settings) -> Vec<Finding> {
     checks.push(seal(&checked));
     checks.extend(checked.tls.as_ref().map(|(certificate, key)| certificates(certificate, key)));
     checks.extend(disk(&checked.store));
+    checks.extend(limits(&checked).await);
     checks.extend(installation(checked).await);
     checks
 }
@@ -132,6 +133,23 @@ fn disk(store: &StorePlace) -> Option<Finding> {
         wrong("disk", detail, "make room, or move the store")
     } else {
         right("disk", detail)
+    })
+}
+
+/// Where servers count their limits together.
+async fn limits(checked: &Checked) -> Option<Finding> {
+    const NAME: &str = "redis";
+    let limits = match shared_limits(checked.redis.as_ref()?) {
+        Ok(limits) => limits,
+        Err(error) => return Some(wrong(NAME, error.to_string(), "mend the settings under `redis`")),
+    };
+    Some(match limits.reach().await {
+        Ok(()) => right(NAME, String::from("it answers; servers count their limits together")),
+        Err(error) => wrong(
+            NAME,
+            format!("{error}; limits are local: each server counts alone"),
+            "start Redis, or check `redis.url`, user and password",
+        ),
     })
 }
 

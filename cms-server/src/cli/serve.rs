@@ -41,6 +41,9 @@ pub(crate) struct ServeArgs {
     /// PEM file with the certificate's key
     #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
+    /// URL of a Redis where servers count their limits together, such as `rediss://HOST:PORT`
+    #[arg(long, value_name = "URL")]
+    redis_url: Option<String>,
     /// File that gets the audit trail as JSON lines as well
     #[arg(long, value_name = "FILE")]
     audit_file: Option<PathBuf>,
@@ -139,6 +142,7 @@ impl ServeArgs {
         settings.opa = self.opa.over(settings.opa);
         settings.tls.cert = self.tls_cert.or(settings.tls.cert);
         settings.tls.key = self.tls_key.or(settings.tls.key);
+        settings.redis.url = self.redis_url.or(settings.redis.url);
         settings.audit.file = self.audit_file.or(settings.audit.file);
         settings.log.format = self.log_format.unwrap_or(settings.log.format);
         settings.log.filter = self.log_filter.or(settings.log.filter);

@@ -32,7 +32,7 @@ impl FromRequestParts<AppState> for Caller {
         let info = info(parts);
         match authenticate(state, &parts.headers, &info).await {
             Ok(principal) => {
-                count(state, &principal, &info)?;
+                count(state, &principal, &info).await?;
                 if let Some(unknown) = &info.unknown_query {
                     return Err(unknown.error().into());
                 }
@@ -40,7 +40,7 @@ impl FromRequestParts<AppState> for Caller {
             }
             Err(error) => {
                 if error.kind() == ErrorKind::Unauthenticated {
-                    state.limiter().count_stranger(info.address())?;
+                    state.limiter().count_stranger(info.address()).await?;
                 }
                 Err(error.into())
             }
@@ -54,7 +54,7 @@ impl FromRequestParts<AppState> for Stranger {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let info = info(parts);
         let nobody = Principal::anonymous();
-        state.limiter().count_stranger(info.address())?;
+        state.limiter().count_stranger(info.address()).await?;
         Ok(Self(info.context(nobody)))
     }
 }
@@ -77,8 +77,8 @@ pub(crate) fn info(parts: &Parts) -> RequestInfo {
     parts.extensions.get::<RequestInfo>().cloned().unwrap_or_default()
 }
 
-fn count(state: &AppState, principal: &Principal, info: &RequestInfo) -> Result<(), Error> {
-    let counted = state.limiter().count(principal, info.address());
+async fn count(state: &AppState, principal: &Principal, info: &RequestInfo) -> Result<(), Error> {
+    let counted = state.limiter().count(principal, info.address()).await;
     if let Some(shown) = &info.allowance {
         // Set once: a request has one caller.
         let _ = shown.set(*counted.as_ref().unwrap_or(&state.limiter().used_up()));

@@ -23,7 +23,7 @@ use cms_core::Cms;
 
 pub(crate) use caller::credential;
 pub use opa_alone::opa_alone;
-pub use options::{InvalidRate, Options, Rate};
+pub use options::Options;
 pub use problem::{ProblemDetails, ProblemPlace, TYPE_PREFIX};
 
 use middleware::front::FrontLayer;

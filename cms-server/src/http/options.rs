@@ -2,9 +2,10 @@
 //! What a host can choose when it mounts the router. Every limit has a number here.
 
 use std::num::NonZeroU32;
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use cms_core::limits::{Rate, RateLimiter};
 use cms_core::sensitive::Sensitive;
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,8 @@ pub struct Options {
     pub caller_per_minute: Option<NonZeroU32>,
     /// How many requests without a valid credential each address may make a minute.
     pub stranger_per_minute: NonZeroU32,
+    /// Who counts these limits for all servers together. While it does not answer, each counts alone.
+    pub shared_limits: Option<Arc<dyn RateLimiter>>,
     /// The proxies whose `X-Forwarded-For` and the like are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether a request from this machine itself, without a mark of a proxy, is its operator's, who
@@ -73,6 +76,7 @@ impl Default for Options {
             waiting: 10_000,
             caller_per_minute: None,
             stranger_per_minute: STRANGER_PER_MINUTE,
+            shared_limits: None,
             trusted_proxies: Vec::new(),
             local_operator: true,
             public_metrics: false,
@@ -91,44 +95,6 @@ impl Default for Options {
     }
 }
 
-/// How often something may happen: written `200/minute`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// How often.
-    pub count: NonZeroU32,
-    /// In which time.
-    pub period: Duration,
-}
-
-impl Rate {
-    /// So many times a minute.
-    pub const fn per_minute(count: NonZeroU32) -> Self {
-        Self { count, period: Duration::from_secs(60) }
-    }
-}
-
-impl FromStr for Rate {
-    type Err = InvalidRate;
-
-    fn from_str(text: &str) -> Result<Self, InvalidRate> {
-        let (count, unit) = text.split_once('/').ok_or(InvalidRate)?;
-        let seconds = match unit.trim() {
-            "s" | "second" => 1,
-            "m" | "minute" => 60,
-            "h" | "hour" => 3_600,
-            "d" | "day" => 86_400,
-            _ => return Err(InvalidRate),
-        };
-        let count = count.trim().parse().map_err(|_| InvalidRate)?;
-        Ok(Self { count, period: Duration::from_secs(seconds) })
-    }
-}
-
-/// A text that is no rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a rate is written as `200/minute`: a number, and `second`, `minute`, `hour` or `day`")]
-pub struct InvalidRate;
-
 /// What the front door for configs allows when nothing is said, each minute.
 const CONFIG_READS: NonZeroU32 = non_zero(100);
 const CONFIG_WRITES: NonZeroU32 = non_zero(20);
@@ -140,21 +106,5 @@ const fn non_zero(number: u32) -> NonZeroU32 {
     match NonZeroU32::new(number) {
         Some(number) => number,
         None => NonZeroU32::MIN,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_are_a_number_and_a_unit() {
-        let rate = |text: &str| text.parse::<Rate>().map(|rate| (rate.count.get(), rate.period.as_secs()));
-        assert_eq!(rate("200/minute"), Ok((200, 60)));
-        assert_eq!(rate("5 / second"), Ok((5, 1)));
-        assert_eq!(rate("1/day"), Ok((1, 86_400)));
-        for bad in ["", "200", "0/minute", "-1/minute", "x/minute", "5/fortnight", "5/minute/2"] {
-            assert_eq!(rate(bad), Err(InvalidRate), "{bad}");
-        }
     }
 }

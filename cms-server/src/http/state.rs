@@ -9,7 +9,7 @@ use super::middleware::limiter::Limiter;
 use super::middleware::metrics::{InFlight, Metrics};
 use super::middleware::queries::Queries;
 use super::middleware::request_id::RequestIds;
-use super::options::{CALLER_PER_MINUTE, Options};
+use super::options::Options;
 use super::routes::docs::Description;
 use super::routes::table::Described;
 
@@ -25,8 +25,6 @@ struct Shared {
     queries: Queries,
     metrics: Metrics,
     limiter: Limiter,
-    config_reads: Limiter,
-    config_writes: Limiter,
     request_ids: RequestIds,
     in_flight: InFlight,
     waiting: InFlight,
@@ -35,14 +33,13 @@ struct Shared {
 impl AppState {
     /// Builds the state of one router.
     pub(crate) fn new(cms: Cms, options: Options, described: Vec<Described>) -> Self {
-        let per_minute = options.caller_per_minute.unwrap_or(CALLER_PER_MINUTE);
+        let limiter = Limiter::new(&options);
+        let metrics = Metrics::of(&cms, limiter.shared());
         Self(Arc::new(Shared {
             queries: Queries::new(&described),
             description: Description::new(described),
-            limiter: Limiter::new(per_minute, options.stranger_per_minute),
-            config_reads: Limiter::at(options.config_reads, options.stranger_per_minute),
-            config_writes: Limiter::at(options.config_writes, options.stranger_per_minute),
-            metrics: Metrics::of(&cms),
+            limiter,
+            metrics,
             request_ids: RequestIds::new(),
             in_flight: InFlight::default(),
             waiting: InFlight::default(),
@@ -79,16 +76,6 @@ impl AppState {
     /// How often callers may ask.
     pub(crate) fn limiter(&self) -> &Limiter {
         &self.0.limiter
-    }
-
-    /// How often callers may read at the front door for configs.
-    pub(crate) fn config_reads(&self) -> &Limiter {
-        &self.0.config_reads
-    }
-
-    /// How often callers may write there.
-    pub(crate) fn config_writes(&self) -> &Limiter {
-        &self.0.config_writes
     }
 
     /// Where request ids come from.

@@ -2,12 +2,11 @@
 //! The settings of the mail server.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use cms_core::sensitive::Sensitive;
 use serde::Deserialize;
 
-use super::{SettingsError, wrong};
+use super::{SettingsError, needs, read_bytes, read_password, wrong};
 use crate::notify::{Smtp, SmtpMailer, SmtpTls};
 
 /// Through which server mails leave. Without a host, none is sent.
@@ -52,7 +51,7 @@ impl SmtpSettings {
         }
         let login = match (&self.user, &self.password_file) {
             (None, None) => None,
-            (Some(user), Some(path)) => Some((user.clone(), password(path)?)),
+            (Some(user), Some(path)) => Some((user.clone(), read_password("smtp.password_file", path)?)),
             (Some(_), None) => {
                 return Err(needs("smtp.password_file", "/etc/cms/smtp.password", "`smtp.user` is"));
             }
@@ -63,7 +62,7 @@ impl SmtpSettings {
             host: host.clone(),
             port: self.port,
             tls: self.tls,
-            authority: self.ca_file.as_deref().map(|path| read("smtp.ca_file", path)).transpose()?,
+            authority: self.ca_file.as_deref().map(|path| read_bytes("smtp.ca_file", path)).transpose()?,
             login,
             from: from.ok_or_else(|| needs("smtp.from", "CMS <cms@example.org>", "`smtp.host` is"))?,
         };
@@ -71,23 +70,4 @@ impl SmtpSettings {
         SmtpMailer::new(&smtp).map_err(SettingsError)?;
         Ok(Some(smtp))
     }
-}
-
-fn password(path: &Path) -> Result<Sensitive<String>, SettingsError> {
-    let text = Sensitive::new(String::from_utf8(read("smtp.password_file", path)?).map_err(|_| {
-        wrong("smtp.password_file", &path.display().to_string(), "a file with the password in its only line")
-    })?);
-    Ok(Sensitive::new(text.expose().trim_end_matches(['\r', '\n']).to_owned()))
-}
-
-fn read(key: &str, path: &Path) -> Result<Vec<u8>, SettingsError> {
-    std::fs::read(path).map_err(|error| {
-        SettingsError(format!("`{key}` is `{}`, which cannot be read: {error}", path.display()))
-    })
-}
-
-fn needs(key: &str, example: &str, because: &str) -> SettingsError {
-    SettingsError(format!(
-        "`{key}` is not set, but {because}: write it in the settings file, such as `{example}`"
-    ))
 }

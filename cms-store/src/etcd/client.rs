@@ -67,13 +67,9 @@ pub(super) struct Client {
 /// a watch at a member that is cut off from the others is to end, a change may wait for the next leader.
 struct Member {
     address: String,
-    calls: Session,
-    watches: Session,
-}
-
-/// A client of one member, which logs in when it is needed.
-struct Session {
-    client: etcd_client::Client,
+    calls: etcd_client::Client,
+    watches: etcd_client::Client,
+    /// Since when the one for calls is logged in.
     logged_in: Mutex<Option<Instant>>,
 }
 
@@ -144,8 +140,8 @@ impl Client {
             match reached(&status) {
                 Reached::Refused if needs_login(&status) && self.login.is_some() && !logged_in => {
                     logged_in = true;
-                    if let Ok(session) = self.session(place, |member| &member.calls) {
-                        session.log_out(began).await;
+                    if let Ok(member) = self.member(place) {
+                        member.log_out(began).await;
                     }
                 }
                 // The refusal is of this try; the one before may have been carried out.
@@ -198,20 +194,20 @@ impl Client {
         let place = *self.current.borrow();
         let mut moved = self.current.subscribe();
         moved.mark_unchanged();
-        let session = self.session(place, |member| &member.watches)?;
-        let began = Instant::now();
+        let member = self.member(place)?;
         let begun = async {
-            let client = session.logged_in(self.login.as_ref()).await?;
-            let mut watches = client.watch_client().max_decoding_message_size(MAX_ANSWER_BYTES);
+            // No call keeps this one's token alive, and a stream does not tell that it has ended.
+            if let Some(login) = &self.login {
+                log_in(&member.watches, login).await?;
+            }
+            let mut watches = member.watches.watch_client().max_decoding_message_size(MAX_ANSWER_BYTES);
             watches.watch(key, Some(options)).await.map_err(status_of)
         };
         let begun = timeout(self.timeout / SHARES, begun).await;
         match begun.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time"))) {
             Ok(answers) => Ok((answers, moved)),
             Err(status) => {
-                if needs_login(&status) {
-                    session.log_out(began).await;
-                } else if reached(&status) != Reached::Refused {
+                if reached(&status) != Reached::Refused {
                     self.leave(place, &status);
                 }
                 Err(status)
@@ -246,13 +242,15 @@ impl Client {
     }
 
     async fn send<R: Call>(&self, place: usize, request: R) -> Result<R::Answer, Status> {
-        let session = self.session(place, |member| &member.calls)?;
-        let client = session.logged_in(self.login.as_ref()).await?;
-        request.send(client).await.map_err(status_of)
+        let member = self.member(place)?;
+        if let Some(login) = &self.login {
+            member.log_in(login).await?;
+        }
+        request.send(member.calls.clone()).await.map_err(status_of)
     }
 
-    fn session(&self, place: usize, of: fn(&Member) -> &Session) -> Result<&Session, Status> {
-        self.members.get(place).map(of).ok_or_else(|| Status::internal("no such member"))
+    fn member(&self, place: usize) -> Result<&Member, Status> {
+        self.members.get(place).ok_or_else(|| Status::internal("no such member"))
     }
 
     fn leave(&self, place: usize, status: &Status) {
@@ -292,35 +290,24 @@ impl Client {
     }
 }
 
-impl Session {
-    async fn new(channel: Channel, options: ConnectOptions) -> StoreResult<Self> {
+impl Member {
+    async fn new(address: String, channel: tonic::transport::Channel) -> Result<Self, etcd_client::Error> {
+        let channel = Channel::Tonic(channel);
         // Without a user, nothing is sent.
-        let client = etcd_client::Client::from_channel(channel, Some(options)).await;
-        let client = client.map_err(|error| {
-            fail(StoreErrorKind::Unsupported, "no client for etcd can be made").with_source(error)
-        })?;
-        Ok(Self { client, logged_in: Mutex::default() })
+        let client = |options| etcd_client::Client::from_channel(channel.clone(), Some(options));
+        let calls = client(ConnectOptions::new()).await?;
+        let watches = client(ConnectOptions::new().with_require_leader(true)).await?;
+        Ok(Self { address, calls, watches, logged_in: Mutex::default() })
     }
 
-    /// The client, after it has logged in.
-    async fn logged_in(&self, login: Option<&(String, String)>) -> Result<etcd_client::Client, Status> {
-        let mut client = self.client.clone();
-        if login.is_none() {
-            return Ok(client);
-        }
+    /// Logs the client for calls in, if it is not.
+    async fn log_in(&self, login: &(String, String)) -> Result<(), Status> {
         let mut logged_in = self.logged_in.lock().await;
         if logged_in.is_none() {
-            client.update_user(login.cloned()).await.map_err(|error| {
-                let status = status_of(error);
-                match reached(&status) {
-                    // The call itself has not left.
-                    Reached::Perhaps => Status::from_error(Box::new(ConnectError(status.into()))),
-                    Reached::Nobody | Reached::Refused => status,
-                }
-            })?;
+            log_in(&self.calls, login).await?;
             *logged_in = Some(Instant::now());
         }
-        Ok(client)
+        Ok(())
     }
 
     /// Has the next call log in, unless somebody has since a call began that was refused.
@@ -328,6 +315,18 @@ impl Session {
         let mut logged_in = self.logged_in.lock().await;
         *logged_in = logged_in.filter(|at| *at > began);
     }
+}
+
+/// Logs a client in.
+async fn log_in(client: &etcd_client::Client, login: &(String, String)) -> Result<(), Status> {
+    client.clone().update_user(Some(login.clone())).await.map_err(|error| {
+        let status = status_of(error);
+        match reached(&status) {
+            // The call itself has not left.
+            Reached::Perhaps => Status::from_error(Box::new(ConnectError(status.into()))),
+            Reached::Nobody | Reached::Refused => status,
+        }
+    })
 }
 
 impl fmt::Debug for Client {
@@ -354,10 +353,9 @@ async fn member(url: String, tls: Option<ClientTlsConfig>) -> StoreResult<Member
         .keep_alive_while_idle(true)
         .tcp_nodelay(true)
         .connect_lazy();
-    let channel = Channel::Tonic(channel);
-    let calls = Session::new(channel.clone(), ConnectOptions::new()).await?;
-    let watches = Session::new(channel, ConnectOptions::new().with_require_leader(true)).await?;
-    Ok(Member { address: url, calls, watches })
+    Member::new(url, channel).await.map_err(|error| {
+        fail(StoreErrorKind::Unsupported, "no client for etcd can be made").with_source(error)
+    })
 }
 
 fn tls(config: &EtcdConfig) -> StoreResult<ClientTlsConfig> {

@@ -19,6 +19,7 @@ use prometheus_client::registry::Registry;
 
 use super::histogram::Histogram;
 use super::measured::Core;
+use super::shared_limits::SharedLimits;
 
 /// The series of one router.
 #[derive(Debug)]
@@ -102,8 +103,13 @@ const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 
 impl Metrics {
     /// The same, beside what a `Cms` counts.
-    pub(crate) fn of(cms: &Cms) -> Self {
+    pub(crate) fn of(cms: &Cms, shared: Option<&SharedLimits>) -> Self {
         let mut metrics = Self::new();
+        if let Some(shared) = shared {
+            let help =
+                "Requests that were counted by this server alone, because who counts for all did not answer";
+            metrics.registry.register("limits_counted_alone", help, shared.alone().clone());
+        }
         metrics.registry.register_collector(Box::new(Core(cms.clone())));
         metrics
     }

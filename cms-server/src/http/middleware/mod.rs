@@ -9,3 +9,4 @@ pub(crate) mod measured;
 pub(crate) mod metrics;
 pub(crate) mod queries;
 pub(crate) mod request_id;
+pub(crate) mod shared_limits;

@@ -98,7 +98,7 @@ pub(crate) struct ReadQuery {
     responses((status = 200, description = "The config", body = serde_json::Value)))]
 async fn read(State(app): State<AppState>, at: At, uri: Uri, known: Preconditions) -> Answer<Response> {
     let started = Instant::now();
-    app.config_reads().count(&at.ctx.principal, at.ctx.address)?;
+    app.limiter().count_config_read(&at.ctx.principal, at.ctx.address).await?;
     let read = ReadConfig {
         environment: parameter(&uri, "environment")?,
         labels: parameter(&uri, "labels")?,
@@ -158,7 +158,7 @@ async fn write(
     body: RawBody,
 ) -> Answer<impl IntoResponse> {
     let started = Instant::now();
-    app.config_writes().count(&at.ctx.principal, at.ctx.address)?;
+    app.limiter().count_config_write(&at.ctx.principal, at.ctx.address).await?;
     let put =
         PutDocument { content: content(&body)?, message: parameter(&uri, "message")?, schema: schema(&uri)? };
     let documents = app.cms().documents();

@@ -19,7 +19,7 @@ pub(crate) fn router() -> Table {
 /// The state of the server.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HealthReport {
-    /// `ok`, `sealed`, `degraded` (a backend does not answer) or `stopping`.
+    /// `ok`, `sealed`, `degraded` (the store does not answer) or `stopping`.
     status: &'static str,
     /// Whether the installation is sealed.
     sealed: bool,
@@ -36,10 +36,12 @@ pub(crate) struct BackendHealth {
     name: &'static str,
     /// `ok` or `unavailable`.
     state: &'static str,
-    /// The revision that it stands at.
-    revision: u64,
-    /// How many revisions this process is behind.
-    lag: u64,
+    /// The revision that the store stands at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    /// How many revisions of the store this process is behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag: Option<u64>,
     /// What is wrong, or should be mended, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
@@ -78,17 +80,23 @@ async fn ready(State(app): State<AppState>) -> (StatusCode, Json<HealthReport>) 
 
 async fn report(app: &AppState) -> HealthReport {
     let health = app.cms().health().await;
+    let mut backends = vec![BackendHealth {
+        name: health.store,
+        state: if health.store_error.is_none() { "ok" } else { "unavailable" },
+        revision: Some(health.revision),
+        lag: Some(health.revision.saturating_sub(health.seen_revision)),
+        detail: health.store_error.clone().or(health.store_warning.clone()),
+    }];
+    if let Some(shared) = app.limiter().shared() {
+        let detail = shared.trouble().await;
+        let state = if detail.is_none() { "ok" } else { "unavailable" };
+        backends.push(BackendHealth { name: shared.name(), state, revision: None, lag: None, detail });
+    }
     HealthReport {
         status: status(&health, app.options().closing.is_cancelled()),
         sealed: health.sealed,
         seal: health.seal,
-        backends: vec![BackendHealth {
-            name: health.store,
-            state: if health.store_error.is_none() { "ok" } else { "unavailable" },
-            revision: health.revision,
-            lag: health.revision.saturating_sub(health.seen_revision),
-            detail: health.store_error.or(health.store_warning),
-        }],
+        backends,
     }
 }
 
