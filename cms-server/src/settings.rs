@@ -2,6 +2,7 @@
 //! The settings of the server: a TOML file, then `CMS_…` variables, then flags; the later wins.
 //! Everything is checked before a port is bound, and an error names the key and what to write.
 
+mod files;
 mod redis;
 mod smtp;
 
@@ -565,21 +566,6 @@ fn set(table: &mut Table, section: &str, name: &str, value: Value) {
     {
         inner.insert(name.to_owned(), value);
     }
-}
-
-/// What a file holds that a key names.
-fn read_bytes(key: &str, path: &Path) -> Result<Vec<u8>, SettingsError> {
-    std::fs::read(path).map_err(|error| {
-        SettingsError(format!("`{key}` is `{}`, which cannot be read: {error}", path.display()))
-    })
-}
-
-/// The password in the only line of a file.
-fn read_password(key: &str, path: &Path) -> Result<Sensitive<String>, SettingsError> {
-    let text = String::from_utf8(read_bytes(key, path)?).map(Sensitive::new);
-    let text = text
-        .map_err(|_| wrong(key, &path.display().to_string(), "a file with the password in its only line"))?;
-    Ok(Sensitive::new(text.expose().trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// What a key lacks that other keys ask for.

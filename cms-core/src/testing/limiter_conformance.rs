@@ -10,13 +10,16 @@ use futures_util::future::{BoxFuture, join_all};
 
 use crate::limits::{Limit, Rate, RateLimiter, Verdict, Who};
 
+/// Finds out whether a limiter shows a behaviour.
+pub type Run = fn(Arc<dyn RateLimiter>) -> BoxFuture<'static, Result<(), String>>;
+
 /// One thing that a limiter must do.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
     /// The behaviour.
     pub name: &'static str,
     /// Finds out whether a limiter shows it.
-    pub run: fn(Arc<dyn RateLimiter>) -> BoxFuture<'static, Result<(), String>>,
+    pub run: Run,
 }
 
 /// Builds the table from the functions' own names.

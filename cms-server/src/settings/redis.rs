@@ -8,7 +8,8 @@ use std::time::Duration;
 use cms_store::redis::RedisConfig;
 use serde::Deserialize;
 
-use super::{SettingsError, needs, read_bytes, read_password, wrong};
+use super::files::{read_bytes, read_password};
+use super::{SettingsError, needs, wrong};
 
 /// Where the servers count their limits together. Without a URL, each counts alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{SettingsError, needs, read_bytes, read_password, wrong};
+use super::files::{read_bytes, read_password};
+use super::{SettingsError, needs, wrong};
 use crate::notify::{Smtp, SmtpMailer, SmtpTls};
 
 /// Through which server mails leave. Without a host, none is sent.

@@ -106,7 +106,7 @@ fn fault(
             assert!(back.elapsed() < Duration::from_secs(30), "not found again");
             sleep(Duration::from_millis(10)).await;
         }
-        println!("Redis {what}: 20 calls told so, the last after {longest:?} at most (bound {BOUND:?}); found again after {:?}", back.elapsed());
+        println!("Redis {what}: 20 calls told so, each within {longest:?} (bound {BOUND:?}); found again after {:?}", back.elapsed());
         // The bound holds with room for a machine under load.
         assert!(longest < BOUND * 10, "a call took {longest:?}");
         Ok(())
@@ -147,7 +147,7 @@ pub fn by_tls_and_password() -> Result<(), Failed> {
         let mut other = config.clone();
         other.password = Some(Sensitive::new("simsalabim".to_owned()));
         let refused = RedisLimits::new(&other)?.reach().await.unwrap_err().to_string();
-        assert!(refused.contains("WRONGPASS") && !refused.contains("simsalabim"), "{refused}");
+        assert!(refused.contains("authentication failed") && !refused.contains("simsalabim"), "{refused}");
         // The machine knows no such authority.
         config.ca = None;
         RedisLimits::new(&config)?.reach().await.unwrap_err();

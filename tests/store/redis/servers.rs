@@ -9,6 +9,9 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
+/// Something that is done to Redis.
+type Change = fn(&mut Redis);
+
 /// What each caller may ask a minute.
 const LIMIT: u64 = 60;
 
@@ -62,7 +65,7 @@ pub fn alone() -> Result<(), Failed> {
         let (one, two) = (serve(&it, &redis, "100"), serve(&it, &redis, "100"));
         let (first, second) = (it.root_at(&one), it.root_at(&two));
         ask([&first, &second], 10).await;
-        let faults: [(&str, fn(&mut Redis), fn(&mut Redis)); 2] = [
+        let faults: [(&str, Change, Change); 2] = [
             ("killed", Redis::kill, Redis::launch),
             ("stopped", |redis| redis.pause(), |redis| redis.resume()),
         ];
