@@ -2,7 +2,6 @@
 //! What the classes of `cms_py` call: one installation, acted in with one credential. Every call takes `blocking`;
 //! without it, what is not there at once comes as a future of the running event loop.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +26,8 @@ use crate::errors::Failure;
 use crate::opened::{Opened, Place};
 use crate::principal::Principal;
 use crate::running::{IntoObject, run};
+use crate::surface::Surface;
+use crate::watch::{Watch, Watcher};
 
 /// An installation, acted in with one credential.
 #[pyclass(frozen, module = "cms_py._native")]
@@ -39,16 +40,10 @@ pub(crate) struct Client {
 impl Client {
     /// Opens an installation that is there.
     #[staticmethod]
-    fn open(
-        py: Python<'_>,
-        blocking: bool,
-        url: String,
-        seal_key_file: Option<PathBuf>,
-        credential: String,
-    ) -> PyResult<Py<PyAny>> {
+    fn open(py: Python<'_>, blocking: bool, place: Place, credential: String) -> PyResult<Py<PyAny>> {
         let credential = Arc::new(Sensitive::new(credential));
         run(py, blocking, async move {
-            let opened = Place { url, seal_key_file }.open().await?;
+            let opened = place.open().await?;
             // Whoever has no valid credential learns it now, and not at the first decision.
             opened.context(credential.expose()).await?;
             Ok(Self { opened: Arc::new(opened), credential })
@@ -57,14 +52,9 @@ impl Client {
 
     /// Makes a new installation. The answer is a client that acts as root, and the root credential.
     #[staticmethod]
-    fn create(
-        py: Python<'_>,
-        blocking: bool,
-        url: String,
-        seal_key_file: Option<PathBuf>,
-    ) -> PyResult<Py<PyAny>> {
+    fn create(py: Python<'_>, blocking: bool, place: Place) -> PyResult<Py<PyAny>> {
         run(py, blocking, async move {
-            let (opened, root) = Place { url, seal_key_file }.create().await?;
+            let (opened, root) = place.create().await?;
             Ok((Self { opened: Arc::new(opened), credential: Arc::new(root.clone()) }, root))
         })
     }
@@ -211,9 +201,48 @@ impl Client {
             Ok(Answer { status: head.status, headers: head.headers, body: body.concat() })
         })
     }
+
+    /// Calls `told` with a config whenever its tag is another one, or with the exception that kept it from being read.
+    fn watch_config(
+        &self,
+        py: Python<'_>,
+        project: &str,
+        environment: Option<String>,
+        name: &str,
+        known: String,
+        told: Py<PyAny>,
+    ) -> PyResult<Watch> {
+        let asked = ProjectId::parse(project).and_then(|project| Ok((project, Name::parse(name)?)));
+        let (project, name) = asked.map_err(|error| Failure::from(error).raised(py))?;
+        self.watcher(project, told).config(name, environment, known)
+    }
+
+    /// Calls `told` with `None` whenever there may be another version of a secret.
+    fn watch_secret(&self, py: Python<'_>, project: &str, path: &str, told: Py<PyAny>) -> PyResult<Watch> {
+        let asked = ProjectId::parse(project).and_then(|project| Ok((project, Name::parse(path)?)));
+        let (project, path) = asked.map_err(|error| Failure::from(error).raised(py))?;
+        self.watcher(project, told).secret(path)
+    }
+
+    /// The HTTP surface, to be mounted.
+    fn surface(
+        &self,
+        py: Python<'_>,
+        configs_only: bool,
+        reads: Option<String>,
+        writes: Option<String>,
+    ) -> PyResult<Surface> {
+        let made = Surface::new(self.opened.clone(), configs_only, (reads, writes));
+        made.map_err(|failure| failure.raised(py))
+    }
 }
 
 impl Client {
+    fn watcher(&self, project: ProjectId, told: Py<PyAny>) -> Watcher {
+        let (opened, credential) = self.shared();
+        Watcher { opened, credential, project, told: Arc::new(told) }
+    }
+
     fn shared(&self) -> (Arc<Opened>, Arc<Sensitive<String>>) {
         (self.opened.clone(), self.credential.clone())
     }

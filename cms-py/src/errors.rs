@@ -29,6 +29,11 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
+    /// Whether trying again is in vain: the client is gone.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Closed | Self::Forked)
+    }
+
     /// Becomes an exception. The cause goes to the log and nowhere else.
     pub(crate) fn raised(self, py: Python<'_>) -> PyErr {
         let (class, error, request_id) = match self {

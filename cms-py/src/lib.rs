@@ -6,10 +6,14 @@ mod client;
 mod convert;
 mod decision;
 mod errors;
+mod exchange;
 mod opened;
 mod principal;
+mod role_key;
 mod running;
 mod runtime;
+mod surface;
+mod watch;
 
 /// What only `cms_py` imports.
 #[pyo3::pymodule(gil_used = false)]
@@ -19,7 +23,15 @@ mod _native {
     #[pymodule_export]
     use crate::decision::Decision;
     #[pymodule_export]
+    use crate::exchange::Exchange;
+    #[pymodule_export]
     use crate::principal::Principal;
     #[pymodule_export]
+    use crate::role_key::{sign_role_key, verify_role_key};
+    #[pymodule_export]
     use crate::runtime::stop;
+    #[pymodule_export]
+    use crate::surface::Surface;
+    #[pymodule_export]
+    use crate::watch::Watch;
 }

@@ -9,17 +9,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cms_core::crypto::{DevSeal, KeySeal, KeySource, Seal, create_key_file};
 use cms_core::sensitive::Sensitive;
 use cms_core::{Cms, CmsBuilder, Error, ErrorKind, RequestContext};
-use cms_server::place::StorePlace;
+use cms_server::place::{EtcdSettings, StorePlace};
 use cms_server::server::{StartError, builder, existing};
 use cms_server::{InProcess, Options, router};
+use pyo3::prelude::*;
 
 use crate::errors::Failure;
 use crate::running::Outcome;
 
-/// Where the store is, and what opens its seal.
+/// Where the store is, who CMS is there, and what opens its seal: a dictionary of Python.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
 pub(crate) struct Place {
-    pub(crate) url: String,
-    pub(crate) seal_key_file: Option<PathBuf>,
+    url: String,
+    #[pyo3(default)]
+    seal_key_file: Option<PathBuf>,
+    #[pyo3(default)]
+    seal_key: Option<Vec<u8>>,
+    #[pyo3(default)]
+    etcd_user: Option<String>,
+    #[pyo3(default)]
+    etcd_password_file: Option<PathBuf>,
+    /// The root credential of a new installation; a random one if not given.
+    #[pyo3(default)]
+    root: Option<String>,
 }
 
 /// An open installation. In a process that was forked it is neither used nor closed: its threads, locks and files
@@ -36,7 +49,7 @@ impl Place {
     /// # Errors
     /// What keeps the store or the seal from being opened.
     pub(crate) async fn open(self) -> Outcome<Opened> {
-        let building = existing(&StorePlace::from(self.url.clone()), self.seal()?).await.map_err(unopened)?;
+        let building = existing(&self.store(), self.seal()?).await.map_err(unopened)?;
         Ok(Opened::new(building.build().await?))
     }
 
@@ -48,19 +61,32 @@ impl Place {
         if let Some(path) = self.seal_key_file.as_ref().filter(|path| !path.exists()) {
             create_key_file(path)?;
         }
-        let building: CmsBuilder =
-            builder(&StorePlace::from(self.url.clone()), self.seal()?).await.map_err(unopened)?;
+        let mut building: CmsBuilder = builder(&self.store(), self.seal()?).await.map_err(unopened)?;
+        if let Some(root) = self.root {
+            building = building.root_credential(Sensitive::new(root));
+        }
         let (cms, root) = building.initialize().await?;
         Ok((Opened::new(cms), root))
     }
 
+    fn store(&self) -> StorePlace {
+        let (user, password_file) = (self.etcd_user.clone(), self.etcd_password_file.clone());
+        let etcd = EtcdSettings { user, password_file, ..EtcdSettings::default() };
+        StorePlace { url: self.url.clone(), etcd }
+    }
+
     fn seal(&self) -> Result<Arc<dyn Seal>, Error> {
-        match &self.seal_key_file {
-            Some(path) => Ok(Arc::new(KeySeal::new(KeySource::File(path.clone())))),
+        let source = match (&self.seal_key_file, &self.seal_key) {
+            (Some(path), None) => KeySource::File(path.clone()),
+            (None, Some(key)) => KeySource::Bytes(Sensitive::new(key.clone())),
             // What ends with the process needs no key that outlives it.
-            None if self.url == "memory:" => Ok(Arc::new(DevSeal)),
-            None => Err(Error::invalid("no seal key is named").with_hint("pass `seal_key_file`")),
-        }
+            (None, None) if self.url == "memory:" => return Ok(Arc::new(DevSeal)),
+            (None, None) => {
+                return Err(Error::invalid("no seal key is named").with_hint("pass `seal_key_file`"));
+            }
+            (Some(_), Some(_)) => return Err(Error::invalid("two seal keys are named; pass one of them")),
+        };
+        Ok(Arc::new(KeySeal::new(source)))
     }
 }
 

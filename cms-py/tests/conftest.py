@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cms_py import Cms
+from cms_py import AsyncCms, Cms
+
+# Long enough for a machine that has much else to do; nothing waits for it when all is well.
+PATIENCE = 60.0
 
 POLICY = """package shop
 
@@ -67,3 +71,18 @@ def opened(place: Place, credential: str | None = None) -> Cms:
     return Cms.open(
         place.url, seal_key_file=place.seal_key_file, credential=credential or place.root, project="shop"
     )
+
+
+async def async_opened(place: Place) -> AsyncCms:
+    """Opens an installation on disk, to be awaited."""
+    return await AsyncCms.open(
+        place.url, seal_key_file=place.seal_key_file, credential=place.root, project="shop"
+    )
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Waits until something holds."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, "it did not come to hold"
+        time.sleep(0.005)

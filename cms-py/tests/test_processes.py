@@ -17,17 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 
 import pytest
-from cms_py import AsyncCms, ClosedError, Cms, NotFound
-from conftest import Place, onboard, opened
-
-# Long enough for a machine that has much else to do; nothing waits for it when all is well.
-PATIENCE = 60.0
-
-
-async def async_opened(place: Place) -> AsyncCms:
-    return await AsyncCms.open(
-        place.url, seal_key_file=place.seal_key_file, credential=place.root, project="shop"
-    )
+from cms_py import ClosedError, Cms, NotFound
+from conftest import PATIENCE, Place, async_opened, onboard, opened
 
 
 async def test_the_async_client_does_what_the_other_does(place: Place) -> None:

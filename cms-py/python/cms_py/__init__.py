@@ -14,6 +14,8 @@ import atexit as _atexit
 from . import _native
 from ._client import AsyncCms, Cms, Config, Secret
 from ._native import Decision, Principal
+from .auth import AuthManager
+from .config_api import AppConfig, ConfigurationAPI, CORSConfig, SecurityConfig, StorageConfig
 from .errors import (
     ClosedError,
     CmsError,
@@ -38,11 +40,15 @@ from .errors import (
 _atexit.register(_native.stop)
 
 __all__ = [
+    "AppConfig",
     "AsyncCms",
+    "AuthManager",
+    "CORSConfig",
     "ClosedError",
     "Cms",
     "CmsError",
     "Config",
+    "ConfigurationAPI",
     "Conflict",
     "Decision",
     "Denied",
@@ -54,7 +60,9 @@ __all__ = [
     "Principal",
     "Sealed",
     "Secret",
+    "SecurityConfig",
     "StaleVersion",
+    "StorageConfig",
     "TooLarge",
     "TooManyRequests",
     "Unauthenticated",

@@ -40,9 +40,12 @@ def value_of(answer: Answer) -> Any:
     """Reads what an answer holds; raises what it refuses with."""
     status, headers, body = answer
     named = dict(headers)
-    is_json = "json" in named.get("content-type", "")
+    kind = named.get("content-type", "text/plain")
+    is_json = "json" in kind
     if status < 400:
-        return json.loads(body) if is_json and body else (body.decode() or None)
+        if is_json and body:
+            return json.loads(body)
+        return (body.decode() if kind.startswith("text/") else body) or None
     retry_after = named.get("retry-after")
     problem: dict[str, Any] = json.loads(body) if is_json else {}
     raise from_problem(status, problem, float(retry_after) if retry_after else None)

@@ -101,6 +101,9 @@ class Cms(_Base):
         url: str,
         *,
         seal_key_file: str | os.PathLike[str] | None = None,
+        seal_key: bytes | None = None,
+        etcd_user: str | None = None,
+        etcd_password_file: str | os.PathLike[str] | None = None,
         credential: str,
         project: str | None = None,
         environment: str | None = None,
@@ -110,7 +113,8 @@ class Cms(_Base):
         Several processes may open the same. ``credential`` is an API key, an access token or the root credential: what
         it may do is asked at each call.
         """
-        client = Client.open(True, url, seal_key_file, credential)
+        place = _place(url, seal_key_file, seal_key, etcd_user, etcd_password_file)
+        client = Client.open(True, place, credential)
         return cls(client, project=project, environment=environment)._owning()
 
     @classmethod
@@ -119,6 +123,10 @@ class Cms(_Base):
         url: str,
         *,
         seal_key_file: str | os.PathLike[str] | None = None,
+        seal_key: bytes | None = None,
+        etcd_user: str | None = None,
+        etcd_password_file: str | os.PathLike[str] | None = None,
+        root: str | None = None,
         project: str | None = None,
         environment: str | None = None,
     ) -> tuple[Cms, str]:
@@ -126,8 +134,14 @@ class Cms(_Base):
 
         ``memory:`` makes one that ends with the process, and needs no seal key.
         """
-        client, root = Client.create(True, url, seal_key_file)
-        return cls(client, project=project, environment=environment)._owning(), root
+        place = _place(url, seal_key_file, seal_key, etcd_user, etcd_password_file, root)
+        client, made = Client.create(True, place)
+        return cls(client, project=project, environment=environment)._owning(), made
+
+    @classmethod
+    def connect(cls, url: str, key: str) -> Cms:
+        """Not yet: raises. A server is reached with any HTTP client, or by opening the store that it serves."""
+        raise _not_connected(url)
 
     @classmethod
     def from_env(cls) -> Cms:
@@ -204,12 +218,16 @@ class AsyncCms(_Base):
         url: str,
         *,
         seal_key_file: str | os.PathLike[str] | None = None,
+        seal_key: bytes | None = None,
+        etcd_user: str | None = None,
+        etcd_password_file: str | os.PathLike[str] | None = None,
         credential: str,
         project: str | None = None,
         environment: str | None = None,
     ) -> AsyncCms:
         """Opens the installation of a store in this process; see :meth:`Cms.open`."""
-        client = await _ended(Client.open(False, url, seal_key_file, credential))
+        place = _place(url, seal_key_file, seal_key, etcd_user, etcd_password_file)
+        client = await ended(Client.open(False, place, credential))
         return cls(client, project=project, environment=environment)._owning()
 
     @classmethod
@@ -218,12 +236,22 @@ class AsyncCms(_Base):
         url: str,
         *,
         seal_key_file: str | os.PathLike[str] | None = None,
+        seal_key: bytes | None = None,
+        etcd_user: str | None = None,
+        etcd_password_file: str | os.PathLike[str] | None = None,
+        root: str | None = None,
         project: str | None = None,
         environment: str | None = None,
     ) -> tuple[AsyncCms, str]:
         """Makes a new installation; see :meth:`Cms.create`."""
-        client, root = await _ended(Client.create(False, url, seal_key_file))
-        return cls(client, project=project, environment=environment)._owning(), root
+        place = _place(url, seal_key_file, seal_key, etcd_user, etcd_password_file, root)
+        client, made = await ended(Client.create(False, place))
+        return cls(client, project=project, environment=environment)._owning(), made
+
+    @classmethod
+    async def connect(cls, url: str, key: str) -> AsyncCms:
+        """Not yet: raises; see :meth:`Cms.connect`."""
+        raise _not_connected(url)
 
     @classmethod
     async def from_env(cls) -> AsyncCms:
@@ -235,7 +263,7 @@ class AsyncCms(_Base):
     ) -> Decision:
         """Asks one rule one question."""
         where = (self._project(project), environment or self.environment)
-        return await _ended(self._client.decide(False, *where, path, input))
+        return await ended(self._client.decide(False, *where, path, input))
 
     async def allow(
         self, path: str, input: Any = None, *, project: str | None = None, environment: str | None = None
@@ -248,18 +276,18 @@ class AsyncCms(_Base):
     ) -> list[Decision]:
         """Asks one rule many questions, all of one release."""
         where = (self._project(project), environment or self.environment)
-        return await _ended(self._client.decide_batch(False, *where, path, inputs))
+        return await ended(self._client.decide_batch(False, *where, path, inputs))
 
     async def authenticate(self, credential: str) -> Principal:
         """Finds out whose credential it is."""
-        return await _ended(self._client.authenticate(False, credential))
+        return await ended(self._client.authenticate(False, credential))
 
     async def config(
         self, name: str, *, project: str | None = None, environment: str | None = None
     ) -> Config[Any]:
         """Reads a config, rendered and with its secrets."""
         where = (self._project(project), environment or self.environment)
-        text, tag, release = await _ended(self._client.config(False, *where, name, None))
+        text, tag, release = await ended(self._client.config(False, *where, name, None))
         return Config(json.loads(text), tag, release)
 
     async def reveal(
@@ -267,7 +295,7 @@ class AsyncCms(_Base):
     ) -> Secret:
         """Reveals a secret. The record of it is on the audit trail when this returns."""
         revealing = self._client.reveal(False, self._project(project), path, version, reason)
-        found, fields = await _ended(revealing)
+        found, fields = await ended(revealing)
         return Secret(path, found, fields)
 
     async def api(
@@ -281,12 +309,12 @@ class AsyncCms(_Base):
     ) -> Any:
         """Calls any operation of the HTTP API, without a network; see :meth:`Cms.api`."""
         request = _answers.request_of(method, path, body, params, headers)
-        return _answers.value_of(await _ended(self._client.request(False, *request)))
+        return _answers.value_of(await ended(self._client.request(False, *request)))
 
     async def aclose(self) -> None:
         """Ends what runs beside requests and waits for it."""
         if self._closing is not None and self._closing.detach() is not None:
-            await _ended(self._client.close(False))
+            await ended(self._client.close(False))
 
     async def __aenter__(self) -> AsyncCms:
         return self
@@ -295,11 +323,36 @@ class AsyncCms(_Base):
         await self.aclose()
 
 
-async def _ended(outcome: T | asyncio.Future[T]) -> T:
+async def ended(outcome: T | asyncio.Future[T]) -> T:
     """The outcome of a native call: it is there, or it comes."""
     if isinstance(outcome, asyncio.Future):
         return await cast("asyncio.Future[T]", outcome)
     return outcome
+
+
+def _not_connected(url: str) -> NotImplementedError:
+    return NotImplementedError(
+        f"snapshots of a server are not there yet, so `{url}` cannot be followed: open the store itself, such as "
+        "`etcd://host:2379`, or call the server's HTTP API"
+    )
+
+
+def _place(
+    url: str,
+    seal_key_file: str | os.PathLike[str] | None,
+    seal_key: bytes | None,
+    etcd_user: str | None,
+    etcd_password_file: str | os.PathLike[str] | None,
+    root: str | None = None,
+) -> dict[str, Any]:
+    return {
+        "url": url,
+        "seal_key_file": seal_key_file,
+        "seal_key": seal_key,
+        "etcd_user": etcd_user,
+        "etcd_password_file": etcd_password_file,
+        "root": root,
+    }
 
 
 def _from_env() -> dict[str, Any]:

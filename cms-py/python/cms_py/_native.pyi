@@ -2,11 +2,20 @@
 """The native half. Calls without ``blocking`` give their outcome, or a future of the running event loop."""
 
 from asyncio import Future
-from collections.abc import Sequence
-from os import PathLike
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, final, overload
 
-__all__ = ["Client", "Decision", "Principal", "stop"]
+__all__ = [
+    "Client",
+    "Decision",
+    "Exchange",
+    "Principal",
+    "Surface",
+    "Watch",
+    "sign_role_key",
+    "stop",
+    "verify_role_key",
+]
 
 @final
 class Decision:
@@ -61,23 +70,17 @@ class Client:
 
     @overload
     @staticmethod
-    def open(
-        blocking: Literal[True], url: str, seal_key_file: str | PathLike[str] | None, credential: str
-    ) -> Client: ...
+    def open(blocking: Literal[True], place: Mapping[str, Any], credential: str) -> Client: ...
     @overload
     @staticmethod
-    def open(
-        blocking: bool, url: str, seal_key_file: str | PathLike[str] | None, credential: str
-    ) -> Client | Future[Client]: ...
+    def open(blocking: bool, place: Mapping[str, Any], credential: str) -> Client | Future[Client]: ...
     @overload
     @staticmethod
-    def create(
-        blocking: Literal[True], url: str, seal_key_file: str | PathLike[str] | None
-    ) -> tuple[Client, str]: ...
+    def create(blocking: Literal[True], place: Mapping[str, Any]) -> tuple[Client, str]: ...
     @overload
     @staticmethod
     def create(
-        blocking: bool, url: str, seal_key_file: str | PathLike[str] | None
+        blocking: bool, place: Mapping[str, Any]
     ) -> tuple[Client, str] | Future[tuple[Client, str]]: ...
     def acting_as(self, credential: str) -> Client: ...
     @overload
@@ -145,6 +148,44 @@ class Client:
     ) -> (
         tuple[int, list[tuple[str, str]], bytes] | Future[tuple[int, list[tuple[str, str]], bytes]]
     ): ...
+
+    def surface(self, configs_only: bool, reads: str | None, writes: str | None) -> Surface: ...
+    def watch_config(
+        self, project: str, environment: str | None, name: str, known: str, told: Callable[[Any], object]
+    ) -> Watch: ...
+    def watch_secret(self, project: str, path: str, told: Callable[[Any], object]) -> Watch: ...
+
+@final
+class Watch:
+    """Something that is watched; dropping it ends the watch."""
+
+    def stop(self) -> None: ...
+
+@final
+class Surface:
+    """Routes that can be mounted."""
+
+    def exchange(self, head: Mapping[str, Any], body: bytes | None) -> Exchange: ...
+    def close(self) -> None: ...
+
+@final
+class Exchange:
+    """A request that is being answered."""
+
+    def feed(self, part: bytes | None = None) -> Future[None] | None: ...
+    def answer(
+        self,
+    ) -> (
+        tuple[int, list[tuple[bytes, bytes]], bytes, bool]
+        | Future[tuple[int, list[tuple[bytes, bytes]], bytes, bool]]
+    ): ...
+    def more(self) -> tuple[bytes, bool] | Future[tuple[bytes, bool]]: ...
+
+def sign_role_key(secret: str, roles: Sequence[str]) -> str:
+    """Signs a key with roles."""
+
+def verify_role_key(secret: str, key: str) -> list[str]:
+    """The roles of a key, if it was signed with this secret."""
 
 def stop() -> None:
     """Ends the threads of this process, for the end of the interpreter."""

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+"""The HTTP surface of CMS as an ASGI application, to be mounted or served alone.
+
+    app.mount("/cms", asgi_app(cms))
+
+Bodies stream in both directions, and neither side is given more than it takes. Whoever leaves ends what was done for
+them. No request has a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+from ._client import AsyncCms, Cms, ended
+from ._native import Exchange, Surface
+from .errors import CmsError
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+
+class AsgiApp:
+    """An ASGI application over routes of CMS."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+        else:
+            raise NotImplementedError(f"ASGI's `{scope['type']}` is not served")
+
+    def close(self) -> None:
+        """Ends long polls and event streams, such as before a server stops."""
+        self._surface.close()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                self.close()
+                return
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        first = await receive()
+        if first["type"] == "http.disconnect":
+            return
+        whole = None if first.get("more_body") else first.get("body", b"")
+        try:
+            exchange = self._surface.exchange(_head(scope), whole)
+        except CmsError as error:
+            await _refuse(send, error)
+            return
+        answering = exchange.answer() if whole is not None else None
+        if not isinstance(answering, tuple):
+            # Only what has to be waited for is watched for somebody who leaves.
+            await _while_connected(exchange, answering, first, receive, send)
+        else:
+            await _send(exchange, answering, send)
+
+
+async def _while_connected(
+    exchange: Exchange, answering: Any, first: Message, receive: Receive, send: Send
+) -> None:
+    async def respond() -> None:
+        beginning = exchange.answer() if answering is None else answering
+        await _send(exchange, await ended(beginning), send)
+
+    async def listen() -> None:
+        message = first
+        while message.get("more_body"):
+            await ended(exchange.feed(message.get("body", b"")))
+            message = await receive()
+        if message["type"] == "http.request":
+            await ended(exchange.feed(message.get("body", b"")))
+            exchange.feed()
+            message = await receive()
+        while message["type"] != "http.disconnect":
+            message = await receive()
+
+    responding, listening = asyncio.ensure_future(respond()), asyncio.ensure_future(listen())
+    try:
+        await asyncio.wait((responding, listening), return_when=asyncio.FIRST_COMPLETED)
+        if responding.done():
+            await responding
+    finally:
+        for task in (responding, listening):
+            task.cancel()
+        await asyncio.gather(responding, listening, return_exceptions=True)
+
+
+async def _send(exchange: Exchange, answer: tuple[int, Any, bytes, bool], send: Send) -> None:
+    status, headers, body, is_more = answer
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": is_more})
+    while is_more:
+        body, is_more = await ended(exchange.more())
+        await send({"type": "http.response.body", "body": body, "more_body": is_more})
+
+
+async def _refuse(send: Send, error: CmsError) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": str(error).encode()})
+
+
+def _head(scope: Scope) -> dict[str, Any]:
+    path: str = scope.get("raw_path", b"").decode("latin-1") or quote(scope["path"])
+    # A server with a prefix, or an application that mounts this one, leaves it in the path.
+    prefix = quote(scope.get("root_path", "")).rstrip("/")
+    if prefix and (path == prefix or path.startswith(prefix + "/")):
+        path = path[len(prefix) :]
+    query: str = scope.get("query_string", b"").decode("latin-1")
+    return {
+        "method": scope["method"],
+        "target": (path or "/") + (f"?{query}" if query else ""),
+        "headers": [(bytes(name), bytes(value)) for name, value in scope["headers"]],
+        "peer": tuple(scope["client"]) if scope.get("client") else None,
+    }
+
+
+def asgi_app(cms: Cms | AsyncCms) -> AsgiApp:
+    """The whole HTTP surface. Its callers bring credentials of their own; the client's is not used."""
+    return AsgiApp(cms._client.surface(False, None, None))  # pyright: ignore[reportPrivateUsage]
