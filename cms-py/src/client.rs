@@ -285,6 +285,12 @@ impl IntoObject for () {
     }
 }
 
+impl IntoObject for bool {
+    fn into_object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(self.into_pyobject(py)?.to_owned().into_any().unbind())
+    }
+}
+
 impl IntoObject for Vec<Decision> {
     fn into_object(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         Ok(self.into_pyobject(py)?.unbind())

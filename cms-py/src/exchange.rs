@@ -49,21 +49,18 @@ pub(crate) struct Head {
 
 #[pymethods]
 impl Exchange {
-    /// Hands over a part of the request's body; without one, the body is complete.
+    /// Hands over a part of the request's body; without one, the body is complete. False: nobody reads it any more.
     #[pyo3(signature = (part=None))]
     fn feed(&self, py: Python<'_>, part: Option<Vec<u8>>) -> PyResult<Py<PyAny>> {
-        let Ok(mut body) = self.body.lock() else { return Ok(py.None()) };
-        let Some(part) = part else {
-            *body = None;
-            return Ok(py.None());
-        };
-        let sender = body.clone();
+        let sender = self.body.lock().ok().and_then(|mut body| match part {
+            Some(_) => body.clone(),
+            None => body.take(),
+        });
         run(py, false, async move {
-            if let Some(sender) = sender {
-                // A router that has answered already reads no more.
-                let _ = sender.send(part.into()).await;
+            match (sender, part) {
+                (Some(sender), Some(part)) => Ok(sender.send(part.into()).await.is_ok()),
+                _ => Ok(false),
             }
-            Ok(())
         })
     }
 

@@ -7,12 +7,13 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import httpx
 import pytest
 from cms_py import Cms
 from cms_py.asgi import asgi_app
-from conftest import new_key
+from conftest import new_key, until
 from fastapi import FastAPI
 from servers import under_hypercorn, under_uvicorn
 
@@ -52,20 +53,39 @@ def test_bodies_arrive_in_parts_and_limits_hold(http: httpx.Client) -> None:
     written = http.put("/api/v1/projects/shop/configs/big", content=parts(50), headers=headers)
     assert written.status_code == 201, written.text
     assert len(http.get("/config/big").json()["text"]) == 500_000
-    too_large = http.put("/api/v1/projects/shop/configs/big", content=parts(1_000), headers=headers)
+    too_large = http.put("/api/v1/projects/shop/configs/big", content=parts(450), headers=headers)
     assert too_large.status_code == 413
     bundle = http.get("/api/v1/projects/shop/environments/default/bundle.tar.gz")
     assert bundle.status_code == 200 and bundle.content[:2] == b"\x1f\x8b"
 
 
-def test_answers_stream_and_whoever_leaves_ends_them(http: httpx.Client, cms: Cms) -> None:
-    with http.stream("GET", "/api/v1/projects/shop/events") as events:
-        assert events.status_code == 200
-        cms.api("PUT", "projects/shop/policies/shop", "package shop\n\nallow := true\n")
-        lines = events.iter_lines()
-        assert "activation" in next(line for line in lines if "activation" in line)
+@pytest.mark.parametrize("under", [under_uvicorn, under_hypercorn])
+def test_answers_stream_and_whoever_leaves_ends_them(under: Any, cms: Cms) -> None:
+    running: list[str] = []
+    surface = asgi_app(cms)
 
-    assert http.get("/api/v1/health/live").status_code == 200
+    async def counted(scope: Any, receive: Any, send: Any) -> None:
+        running.append(scope["type"])
+        try:
+            await surface(scope, receive, send)
+        finally:
+            running.remove(scope["type"])
+
+    headers = {"X-API-Key": new_key(cms, "secret:read")}
+    with under(counted) as url, httpx.Client(base_url=url, headers=headers, timeout=30) as http:
+        # A stream, whose answer begins at once, and a long poll, whose answer does not.
+        with http.stream("GET", "/api/v1/projects/shop/events") as events:
+            assert events.status_code == 200
+            cms.api("PUT", "projects/shop/policies/shop", "package shop\n\nallow := true\n")
+            assert any("activation" in line for line in events.iter_lines())
+            assert "http" in running
+        until(lambda: "http" not in running)
+        cms.api("PUT", "projects/shop/configs/app", {"n": 1})
+        known = {"X-API-Key": new_key(cms, "config:read")}
+        known["If-None-Match"] = http.get("/config/app", headers=known).headers["etag"]
+        with pytest.raises(httpx.ReadTimeout):
+            http.get("/config/app?wait=50", headers=known, timeout=1)
+        until(lambda: "http" not in running)
 
 
 def test_a_long_poll_is_answered_by_the_change(http: httpx.Client, cms: Cms) -> None:

@@ -172,7 +172,7 @@ class Surface:
 class Exchange:
     """A request that is being answered."""
 
-    def feed(self, part: bytes | None = None) -> Future[None] | None: ...
+    def feed(self, part: bytes | None = None) -> bool | Future[bool]: ...
     def answer(
         self,
     ) -> (

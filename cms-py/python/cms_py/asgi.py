@@ -10,6 +10,7 @@ them. No request has a thread of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -22,6 +23,10 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+
+#: How long an answer waits for a body that nobody wants to be read.
+_READ_ON_SECONDS = 2.0
 
 
 class AsgiApp:
@@ -63,29 +68,35 @@ class AsgiApp:
             await _refuse(send, error)
             return
         answering = exchange.answer() if whole is not None else None
-        if not isinstance(answering, tuple):
-            # Only what has to be waited for is watched for somebody who leaves.
-            await _while_connected(exchange, answering, first, receive, send)
-        else:
+        if isinstance(answering, tuple) and not answering[-1]:
+            # It is all there: nobody can leave meanwhile.
             await _send(exchange, answering, send)
+        else:
+            await _while_connected(exchange, answering, first, receive, send)
 
 
 async def _while_connected(
     exchange: Exchange, answering: Any, first: Message, receive: Receive, send: Send
 ) -> None:
+    taken = asyncio.Event()
+
     async def respond() -> None:
-        beginning = exchange.answer() if answering is None else answering
-        await _send(exchange, await ended(beginning), send)
+        answer = await ended(exchange.answer() if answering is None else answering)
+        # Whoever is answered while sending, such as that it is too much, would lose the answer with the connection:
+        # the router reads on for a while, and says when it has enough.
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(taken.wait(), _READ_ON_SECONDS)
+        await _send(exchange, answer, send)
 
     async def listen() -> None:
-        message = first
-        while message.get("more_body"):
-            await ended(exchange.feed(message.get("body", b"")))
+        message, is_read = first, True
+        while is_read and message["type"] == "http.request":
+            is_read = await ended(exchange.feed(message.get("body", b"")))
+            if not message.get("more_body"):
+                break
             message = await receive()
-        if message["type"] == "http.request":
-            await ended(exchange.feed(message.get("body", b"")))
-            exchange.feed()
-            message = await receive()
+        await ended(exchange.feed())
+        taken.set()
         while message["type"] != "http.disconnect":
             message = await receive()
 
