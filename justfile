@@ -17,6 +17,10 @@ lint:
 test:
     bash tests/run
 
+# the Python package from its wheel: types and tests
+python:
+    bash tests/run python
+
 # the rules of the repository only
 tidy:
     cargo test -p cms-tests --test tidy

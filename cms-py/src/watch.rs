@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cms_core::ErrorKind;
 use cms_core::configs::ReadConfig;
 use cms_core::ids::{Name, ProjectId};
 use cms_core::sensitive::Sensitive;
@@ -21,6 +22,9 @@ use crate::runtime;
 const LOOK: Duration = Duration::from_secs(30);
 /// After which pause a failed look is tried again, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+
+/// How often a version is looked at where events may not be followed.
+const VERSION_EVERY: Duration = Duration::from_secs(5);
 
 /// Something that is watched; dropping it ends the watch.
 #[pyclass(frozen, module = "cms_py._native")]
@@ -85,6 +89,10 @@ impl Watcher {
                 match self.events(&path, &mut pause).await {
                     Ok(()) => {}
                     Err(failure) if failure.is_final() => return,
+                    // A key that may read secrets and nothing else follows no events.
+                    Err(Failure::Refused(error, _)) if error.kind() == ErrorKind::Denied => {
+                        return self.versions(&path).await;
+                    }
                     Err(failure) => self.failed(failure, &mut pause).await,
                 }
                 // What happened between two streams was not seen.
@@ -92,6 +100,30 @@ impl Watcher {
             }
         };
         Ok(Watch(runtime::handle()?.spawn(watching).abort_handle()))
+    }
+
+    /// Looks at the version of a secret now and then, which is no reveal.
+    async fn versions(&self, path: &Name) {
+        let (mut known, mut pause) = (None, PAUSES.0);
+        loop {
+            match self.version(path).await {
+                Ok(version) => {
+                    pause = PAUSES.0;
+                    if known.replace(version) != Some(version) {
+                        self.tell(Ok(())).await;
+                    }
+                    tokio::time::sleep(VERSION_EVERY).await;
+                }
+                Err(failure) if failure.is_final() => return,
+                Err(failure) => self.failed(failure, &mut pause).await,
+            }
+        }
+    }
+
+    async fn version(&self, path: &Name) -> Outcome<u64> {
+        let ctx = self.opened.context(self.credential.expose()).await?;
+        let masked = self.opened.cms()?.secrets().masked(&ctx, &self.project, path, None).await;
+        Ok(masked.map_err(|error| Failure::Refused(error, Some(ctx.request_id)))?.secret.version)
     }
 
     async fn look(

@@ -18,6 +18,9 @@ from fastapi import FastAPI
 from servers import under_hypercorn, under_uvicorn
 
 
+SCOPES = ("decide", "policy:read", "policy:write", "config:read", "config:write", "bundle:read")
+
+
 @pytest.fixture(params=[under_uvicorn, under_hypercorn])
 def http(request: pytest.FixtureRequest, cms: Cms) -> Iterator[httpx.Client]:
     """A client of an application that has the surface under ``/cms``."""
@@ -25,9 +28,7 @@ def http(request: pytest.FixtureRequest, cms: Cms) -> Iterator[httpx.Client]:
     app.mount("/cms", asgi_app(cms))
     serving: AbstractContextManager[str] = request.param(app)
     with serving as url, httpx.Client(base_url=f"{url}/cms", timeout=30) as client:
-        client.headers["X-API-Key"] = new_key(
-            cms, "decide", "policy:read", "policy:write", "config:read", "config:write", "bundle:read"
-        )
+        client.headers["X-API-Key"] = new_key(cms, *SCOPES)
         yield client
 
 
@@ -71,18 +72,19 @@ def test_answers_stream_and_whoever_leaves_ends_them(under: Any, cms: Cms) -> No
         finally:
             running.remove(scope["type"])
 
-    headers = {"X-API-Key": new_key(cms, "secret:read")}
+    headers = {"X-API-Key": new_key(cms, *SCOPES)}
     with under(counted) as url, httpx.Client(base_url=url, headers=headers, timeout=30) as http:
         # A stream, whose answer begins at once, and a long poll, whose answer does not.
         with http.stream("GET", "/api/v1/projects/shop/events") as events:
             assert events.status_code == 200
             cms.api("PUT", "projects/shop/policies/shop", "package shop\n\nallow := true\n")
-            assert any("activation" in line for line in events.iter_lines())
+            # Held on to: a generator that is dropped closes the stream.
+            lines = events.iter_lines()
+            assert any("activation" in line for line in lines)
             assert "http" in running
         until(lambda: "http" not in running)
         cms.api("PUT", "projects/shop/configs/app", {"n": 1})
-        known = {"X-API-Key": new_key(cms, "config:read")}
-        known["If-None-Match"] = http.get("/config/app", headers=known).headers["etag"]
+        known = {"If-None-Match": http.get("/config/app").headers["etag"]}
         with pytest.raises(httpx.ReadTimeout):
             http.get("/config/app?wait=50", headers=known, timeout=1)
         until(lambda: "http" not in running)

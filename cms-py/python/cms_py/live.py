@@ -180,7 +180,8 @@ def _differ(old: Any, new: Any, fields: Iterable[str]) -> bool:
 class SecretHandle(_Live):
     """A secret that is kept up to date. Its value shows only where it is asked for: in no ``repr``, pickle or log.
 
-    Each version that is taken is a reveal on the audit trail.
+    Each version that is taken is a reveal on the audit trail. A new one is seen at once, by a key that may follow events
+    (such as one with ``config:read`` beside ``secret:read``), or else within seconds.
     """
 
     def __init__(self, cms: Cms | AsyncCms, path: str, project: str | None) -> None:
