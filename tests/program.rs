@@ -19,6 +19,8 @@ pub struct Installation {
     home: TempDir,
     /// Where its store lies, if not in its directory.
     etcd: Option<Etcd>,
+    /// Settings that stand in variables.
+    variables: Vec<(&'static str, String)>,
     /// Its root credential.
     pub root: String,
 }
@@ -35,7 +37,13 @@ pub struct Process {
 impl Installation {
     /// `cms init` on an empty store: a directory, or what [`etcd::chosen`] says.
     pub fn new() -> Self {
-        let mut it = Self { home: tempfile::tempdir().unwrap(), etcd: etcd::chosen(), root: String::new() };
+        Self::with(Vec::new())
+    }
+
+    /// The same with settings in variables. Where these name a seal, it takes the place of a key file.
+    pub fn with(variables: Vec<(&'static str, String)>) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let mut it = Self { home, etcd: etcd::chosen(), variables, root: String::new() };
         let made = it.cms(&["init", "--output", "json"], true);
         let text = String::from_utf8_lossy(&made.stdout).into_owned();
         assert!(made.status.success(), "{text}{}", String::from_utf8_lossy(&made.stderr));
@@ -67,7 +75,7 @@ impl Installation {
         let mut command = command(self.home());
         command.args(arguments);
         if placed {
-            command.args(["--store", &self.store(), "--seal-key-file"]).arg(self.home().join("seal.key"));
+            self.place(&mut command);
         }
         command.output().unwrap()
     }
@@ -82,11 +90,21 @@ impl Installation {
         let mut command = command(self.home());
         command.args(["serve", "--output", "json", "--listen", "127.0.0.1:0", "--log-filter", filter]);
         command.arg("--audit-file").arg(self.audit_file());
-        command.args(["--store", &self.store(), "--seal-key-file"]).arg(self.home().join("seal.key"));
+        self.place(&mut command);
         // The receivers of tests are on this machine.
         command.env("CMS_WEBHOOKS_ALLOW", "127.0.0.1/32");
         command.envs(settings.iter().copied());
         Process::start(command)
+    }
+
+    /// Says where the installation is.
+    fn place(&self, command: &mut Command) {
+        command
+            .args(["--store", &self.store()])
+            .envs(self.variables.iter().map(|(name, value)| (*name, value)));
+        if !self.variables.iter().any(|(name, _)| name.starts_with("CMS_SEAL_")) {
+            command.arg("--seal-key-file").arg(self.home().join("seal.key"));
+        }
     }
 
     /// The holder of the root credential, at a server of this installation.

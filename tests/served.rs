@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
-use crate::etcd;
+use crate::{etcd, openbao};
 
 /// The password of every user that tests make.
 pub const PASSWORD: &str = "correct horse battery";
@@ -51,7 +51,8 @@ impl Mailer for Letters {
     }
 }
 
-/// Runs a test against a new installation, in memory or on what [`etcd::chosen`] says, and verifies everything in it afterwards.
+/// Runs a test against a new installation, in memory or on what [`etcd::chosen`] and
+/// [`openbao::chosen`] say, and verifies everything in it afterwards.
 pub fn served(test: impl AsyncFnOnce(&Served)) {
     served_with(Options::default(), test);
 }
@@ -69,6 +70,11 @@ pub fn served_with(options: Options, test: impl AsyncFnOnce(&Served)) {
         let letters = Arc::<Letters>::default();
         let builder = Cms::builder(store.clone(), Arc::new(DevSeal)).notifier(Arc::new(notifier));
         let builder = builder.mailer(letters.clone());
+        let bao = openbao::chosen();
+        let builder = match &bao {
+            Some(bao) => builder.material(bao.material()),
+            None => builder,
+        };
         let (cms, root) = builder.initialize().await.unwrap();
         let server =
             Server::bind(cms.clone(), "127.0.0.1:0".parse().unwrap(), None, 20_000, options).await.unwrap();

@@ -34,6 +34,9 @@ use crate::store::{Capabilities, Store, StoreErrorKind};
 use crate::verify::{VerifyReport, projects, verify_look_ups, verify_project};
 use crate::webhooks::Webhooks;
 
+/// How long a backend may take to tell how it is.
+const HEALTH: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// A running CMS. Cloning shares it; two of them in one process never meet.
 #[derive(Debug, Clone)]
 pub struct Cms(Arc<Inner>);
@@ -67,6 +70,8 @@ pub struct Health {
     pub sealed: bool,
     /// The kind of seal.
     pub seal: &'static str,
+    /// Why the seal cannot be asked, if that is what this process waits for.
+    pub seal_error: Option<String>,
     /// The name of the storage backend.
     pub store: &'static str,
     /// Whether the store answers; if not, why, without anything that only an operator may know.
@@ -77,6 +82,8 @@ pub struct Health {
     pub revision: u64,
     /// The last revision that this process's cache reflects.
     pub seen_revision: u64,
+    /// Where the values of secrets lie, if not in the store, and what is wrong there.
+    pub material: Option<(&'static str, Result<(), String>)>,
 }
 
 impl Cms {
@@ -197,7 +204,15 @@ impl Cms {
         let kit = &self.0.kit;
         let store = kit.db.store();
         let (seal, _) = kit.barrier.seal_state();
-        let read = tokio::time::timeout(std::time::Duration::from_secs(2), store.revision()).await;
+        let read = tokio::time::timeout(HEALTH, store.revision()).await;
+        let material = match &kit.material {
+            Some(material) => {
+                let asked = tokio::time::timeout(HEALTH, material.health()).await;
+                let slow = || Err(String::from("it does not answer within 2 s"));
+                Some((material.name(), asked.unwrap_or_else(|_| slow())))
+            }
+            None => None,
+        };
         let (revision, store_error) = match read {
             Ok(Ok(revision)) => (revision, None),
             Ok(Err(error)) => (0, Some(state_of(error.kind()).to_owned())),
@@ -206,11 +221,13 @@ impl Cms {
         Health {
             sealed: kit.barrier.is_sealed(),
             seal,
+            seal_error: kit.barrier.waits_for(),
             store: store.name(),
             store_error,
             store_warning: store.warning().map(str::to_owned),
             revision,
             seen_revision: kit.db.seen(),
+            material,
         }
     }
 

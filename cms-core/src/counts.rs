@@ -108,6 +108,8 @@ pub(crate) struct Counts {
     audit_records: AtomicU64,
     audit_appends: Durations,
     transactions: [Durations; ENDS.len()],
+    material: [Durations; ENDS.len()],
+    material_waiting: AtomicU64,
     cache_hits: Tally,
     cache_misses: AtomicU64,
     leases: AtomicU64,
@@ -155,6 +157,18 @@ impl Counts {
         if let Some(durations) = self.transactions.get(end as usize) {
             durations.add(since.elapsed());
         }
+    }
+
+    /// Counts a call to the material of secrets.
+    pub(crate) fn asked_material(&self, end: End, since: Instant) {
+        if let Some(durations) = self.material.get(end as usize) {
+            durations.add(since.elapsed());
+        }
+    }
+
+    /// Notes how many entries of the material wait to be removed.
+    pub(crate) fn material_waiting(&self, entries: u64) {
+        self.material_waiting.store(entries, Ordering::Relaxed);
     }
 
     /// Counts a read that the cache answered.
@@ -212,6 +226,17 @@ impl Counts {
                 "Time of transactions of the store",
                 ENDS,
                 &self.transactions,
+            ),
+            timed(
+                "secret_material_duration_seconds",
+                "Time of calls to where the values of secrets lie, if not in the store",
+                ENDS,
+                &self.material,
+            ),
+            one(
+                "secret_material_waiting",
+                "Entries there that wait to be removed, as the process that removes them has found",
+                Reading::Gauge(self.material_waiting.load(Ordering::Relaxed)),
             ),
             one(
                 "cache_hits",

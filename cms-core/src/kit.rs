@@ -10,6 +10,7 @@ use crate::context::RequestContext;
 use crate::crypto::Barrier;
 use crate::error::Result;
 use crate::lane::Lane;
+use crate::secrets::material::Counted;
 use crate::store::{Db, Outcome, Scope, Transaction};
 use crate::webhooks;
 
@@ -22,6 +23,8 @@ pub(crate) struct Kit {
     pub(crate) audit: Audit,
     pub(crate) authorizer: Authorizer,
     pub(crate) lane: Lane,
+    /// Where values of secrets lie, if not in the store.
+    pub(crate) material: Option<Counted>,
 }
 
 impl Kit {

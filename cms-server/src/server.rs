@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use cms_core::audit::AuditSettings;
 use cms_core::audit::sink::{AuditSink, FileSink, FileSync};
-use cms_core::crypto::{KeySeal, Seal};
+use cms_core::crypto::Seal;
 use cms_core::ids::{EnvironmentId, ProjectId};
 use cms_core::policies::trial::Trial;
 use cms_core::store::Durability;
@@ -93,9 +93,8 @@ impl Server {
     pub async fn start(checked: Checked, trial: Arc<dyn Trial>) -> Result<Self, StartError> {
         let tls = checked.tls.as_ref().map(|(certificate, key)| Tls::load(certificate, key));
         let tls = tls.transpose().map_err(StartError::Tls)?;
-        let seal: Arc<dyn Seal> = Arc::new(KeySeal::new(checked.seal.clone()));
         let audit = audit_settings(&checked.audit).await.map_err(StartError::Cms)?;
-        let builder = existing(&checked.store, seal).await?;
+        let builder = configured(&checked).await?.wait_for_seal();
         let notifier =
             HttpNotifier::new(checked.webhooks).map_err(|error| StartError::Cms(Error::internal(error)))?;
         let mut builder = builder.audit(audit).trial(trial).notifier(Arc::new(notifier));
@@ -212,6 +211,18 @@ pub async fn existing(place: &StorePlace, seal: Arc<dyn Seal>) -> Result<CmsBuil
         return Err(StartError::Absent { url: place.shown() });
     }
     builder(place, seal).await
+}
+
+/// The same with everything that the settings say of where things lie.
+///
+/// # Errors
+/// As [`existing`].
+pub async fn configured(checked: &Checked) -> Result<CmsBuilder, StartError> {
+    let builder = existing(&checked.store, checked.seal.seal()).await?;
+    Ok(match &checked.material {
+        Some(material) => builder.material(material.clone()),
+        None => builder,
+    })
 }
 
 /// Begins to build a CMS on a store.

@@ -3,17 +3,20 @@
 //! Everything is checked before a port is bound, and an error names the key and what to write.
 
 mod files;
+mod openbao;
 mod redis;
+mod seal;
 mod smtp;
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use cms_core::crypto::KeySource;
 use cms_core::ids::{EnvironmentId, ProjectId};
 use cms_core::limits::Rate;
+use cms_core::secrets::material::Material;
 use cms_core::sensitive::Sensitive;
 use cms_store::redis::RedisConfig;
 use ipnet::IpNet;
@@ -25,7 +28,9 @@ use crate::http::Options;
 use crate::notify::Smtp;
 use crate::place::{EtcdSettings, StorePlace};
 use crate::server::OpaPlace;
+pub use openbao::OpenBaoSettings;
 pub use redis::RedisSettings;
+pub use seal::{SealPlace, SealSettings};
 pub use smtp::SmtpSettings;
 
 /// Why the settings cannot be used. The text says what to write.
@@ -44,6 +49,8 @@ pub struct Settings {
     pub store: Option<String>,
     /// Who CMS is at etcd, where that is the store.
     pub etcd: EtcdSettings,
+    /// Where OpenBao is, and what CMS uses it for.
+    pub openbao: OpenBaoSettings,
     /// Where the seal key is.
     pub seal: SealSettings,
     /// The certificate, where the server speaks TLS itself.
@@ -76,18 +83,6 @@ pub struct Settings {
 pub struct WebhookSettings {
     /// Networks that are sent to although they are not public, also without TLS.
     pub allow: Vec<String>,
-}
-
-/// Where the seal key is: exactly one of these.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SealSettings {
-    /// A file that only its owner can read.
-    pub key_file: Option<PathBuf>,
-    /// The name of an environment variable.
-    pub key_env: Option<String>,
-    /// The name of a systemd credential.
-    pub credential: Option<String>,
 }
 
 /// The certificate chain and its key, as PEM files: both or none.
@@ -228,7 +223,9 @@ pub struct Checked {
     /// Where the store is.
     pub store: StorePlace,
     /// Where the seal key is.
-    pub seal: KeySource,
+    pub seal: SealPlace,
+    /// Where new values of secrets lie, if not in the store.
+    pub material: Option<Arc<dyn Material>>,
     /// The certificate chain and its key.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// The audit trail.
@@ -253,6 +250,9 @@ pub struct Checked {
 
 /// Where a server listens when nothing is said.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7080";
+/// What is logged when nothing is said. The client of OpenBao tells of each refusal several times; whoever made
+/// the call tells it once.
+const DEFAULT_FILTER: &str = "info,rustify=off,vaultrs=off";
 /// How many connections are open at once when nothing is said.
 const DEFAULT_CONNECTIONS: usize = 20_000;
 
@@ -275,6 +275,19 @@ const KEYS: &[(&str, &str, Form)] = &[
     ("seal", "key_file", Form::Text),
     ("seal", "key_env", Form::Text),
     ("seal", "credential", Form::Text),
+    ("seal", "transit", Form::Text),
+    ("openbao", "address", Form::Text),
+    ("openbao", "namespace", Form::Text),
+    ("openbao", "ca", Form::Text),
+    ("openbao", "timeout", Form::Number),
+    ("openbao", "token_file", Form::Text),
+    ("openbao", "role_id", Form::Text),
+    ("openbao", "secret_id_file", Form::Text),
+    ("openbao", "kubernetes_role", Form::Text),
+    ("openbao", "jwt_file", Form::Text),
+    ("openbao", "auth_mount", Form::Text),
+    ("openbao", "mount", Form::Text),
+    ("openbao", "prefix", Form::Text),
     ("etcd", "user", Form::Text),
     ("etcd", "password_file", Form::Text),
     ("etcd", "ca", Form::Text),
@@ -369,13 +382,15 @@ impl Settings {
         let listen = listen
             .parse()
             .map_err(|_| wrong("listen", listen, "an address and port such as `0.0.0.0:7080`"))?;
-        let filter = self.log.filter.as_deref().unwrap_or("info");
+        let filter = self.log.filter.as_deref().unwrap_or(DEFAULT_FILTER);
         let log_filter = EnvFilter::try_new(filter)
             .map_err(|_| wrong("log.filter", filter, "a list such as `info` or `info,cms::http=debug`"))?;
+        let openbao = self.openbao.client()?;
         Ok(Checked {
             listen,
             store: StorePlace { url: self.store.clone().ok_or_else(no_store)?, etcd: self.etcd.clone() },
-            seal: self.seal.source()?,
+            seal: self.seal.place(openbao.as_ref())?,
+            material: self.openbao.material(openbao.as_ref())?,
             tls: self.tls.files()?,
             log_format: self.log.format,
             log_filter,
@@ -416,24 +431,6 @@ impl Settings {
             rate("limits.config_writes", limits.config_writes.as_deref(), options.config_writes)?;
         options.docs = self.surfaces.docs;
         Ok(options)
-    }
-}
-
-impl SealSettings {
-    /// Where the key is.
-    ///
-    /// # Errors
-    /// If none or several places are named.
-    pub fn source(&self) -> Result<KeySource, SettingsError> {
-        match (&self.key_file, &self.key_env, &self.credential) {
-            (Some(path), None, None) => Ok(KeySource::File(path.clone())),
-            (None, Some(name), None) => Ok(KeySource::Variable(name.clone())),
-            (None, None, Some(name)) => Ok(KeySource::Credential(name.clone())),
-            (None, None, None) => Err(missing("seal.key_file", "/etc/cms/seal.key", "--seal-key-file")),
-            _ => Err(SettingsError(
-                "of `seal.key_file`, `seal.key_env` and `seal.credential` only one may be set".to_owned(),
-            )),
-        }
     }
 }
 

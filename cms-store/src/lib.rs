@@ -8,6 +8,8 @@
 pub mod embedded;
 #[cfg(feature = "etcd")]
 pub mod etcd;
+#[cfg(feature = "openbao")]
+pub mod openbao;
 #[cfg(feature = "redis")]
 pub mod redis;
 

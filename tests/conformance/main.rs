@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Every backend of the registry against every case of the suite: one trial each.
+//! Every backend of the registry against every case of the suite, and every material of secrets against its own:
+//! one trial each.
+
+mod material;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +22,7 @@ fn main() {
     let registry = Registry::builtin();
     // `etcds` is `etcd` by TLS, which the tests of the store look at.
     let trials = registry.schemes().filter(|scheme| *scheme != "etcds").flat_map(trials);
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    libtest_mimic::run(&arguments, trials.chain(material::trials()).collect()).exit();
 }
 
 /// A case that the backend does not promise, or whose server is not there, is shown as ignored, with the reason as

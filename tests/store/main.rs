@@ -10,6 +10,7 @@ mod damage;
 mod disk;
 mod etcd;
 mod files;
+mod openbao;
 mod processes;
 mod redis;
 
@@ -59,7 +60,7 @@ fn main() {
     });
     libtest_mimic::run(
         &Arguments::from_args(),
-        trials.chain(etcd::trials()).chain(redis::trials()).collect(),
+        trials.chain(etcd::trials()).chain(openbao::trials()).chain(redis::trials()).collect(),
     )
     .exit();
 }

@@ -48,7 +48,7 @@ impl Authenticator {
     /// `Unauthenticated`, in one form, if it is nobody's; `Sealed` while nothing can be checked.
     pub async fn authenticate(&self, credential: &str, address: Option<IpAddr>) -> Result<Arc<Principal>> {
         if self.kit.barrier.is_sealed() {
-            return Err(Error::sealed());
+            return Err(self.kit.barrier.sealed());
         }
         let found = if credential.len() > MAX_CREDENTIAL_BYTES {
             None

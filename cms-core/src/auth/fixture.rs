@@ -65,8 +65,15 @@ impl World {
         let audit = Audit::open_sealed(db.clone(), ported.clone(), AuditSettings::default());
         audit.unseal(&barrier.derive("audit").unwrap()).unwrap();
         let authorizer = Authorizer::new(db.clone(), audit.clone()).unwrap();
-        let kit =
-            Kit { db, clock: ported, barrier, audit, authorizer, lane: crate::lane::Lane::new().unwrap() };
+        let kit = Kit {
+            db,
+            clock: ported,
+            barrier,
+            audit,
+            authorizer,
+            lane: crate::lane::Lane::new().unwrap(),
+            material: None,
+        };
         // The cache keeps nothing before the watch stands.
         tokio::time::sleep(Duration::from_millis(20)).await;
         Self { auth: Auth::new(kit.clone(), "cms"), kit, clock, store }

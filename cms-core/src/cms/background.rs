@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use super::Cms;
-use crate::auth::Auth;
+use crate::auth::{Auth, Principal};
+use crate::context::RequestContext;
 use crate::decisions::sweep;
 use crate::documents::record::decode;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::ids::ProjectId;
 use crate::keyrings::Keyrings;
 use crate::kit::Kit;
@@ -21,6 +22,7 @@ use crate::releases::activate::environment_key;
 use crate::releases::read_release;
 use crate::releases::record::EnvironmentRecord;
 use crate::requests::{Requests, apply_due};
+use crate::secrets::material::{self, Counted};
 use crate::verify::projects;
 use crate::webhooks::{Webhooks, deliver_due};
 
@@ -80,7 +82,66 @@ pub(super) async fn start(cms: &Cms, artifacts: Artifacts) -> Result<()> {
         }
         lead.leave().await;
     });
+    if inner.kit.barrier.waits_for().is_some() {
+        let (kit, keyrings, stop) = (inner.kit.clone(), inner.keyrings.clone(), inner.stop.clone());
+        inner.tasks.spawn(async move {
+            tokio::select! {
+                () = wait_for_seal(&kit, &keyrings) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+    if let Some(material) = inner.kit.material.clone() {
+        let (kit, stop) = (inner.kit.clone(), inner.stop.clone());
+        inner.tasks.spawn(async move {
+            let mut lead = Lead::new(kit.db.clone(), "material");
+            tokio::select! {
+                () = keep_material(&kit, &material, &mut lead) => {}
+                () = stop.cancelled() => {}
+            }
+            lead.leave().await;
+        });
+    }
     Ok(())
+}
+
+/// Unseals the installation as soon as its seal can be asked.
+async fn wait_for_seal(kit: &Kit, keyrings: &Keyrings) {
+    let ctx = RequestContext::new(Principal::system());
+    loop {
+        tokio::time::sleep(FOLLOWING_UP).await;
+        match keyrings.unseal(&ctx).await {
+            Ok(()) => return tracing::info!("the seal can be asked again: unsealed"),
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                kit.barrier.wait_for(Some(error.message().to_owned()));
+            }
+            Err(error) => {
+                // Trying again does not help; an operator can unseal it once this is mended.
+                tracing::error!(%error, "the installation stays sealed");
+                return kit.barrier.wait_for(Some(error.message().to_owned()));
+            }
+        }
+    }
+}
+
+/// Removes what is to go from where the values of secrets lie. Apart from the rest: it may be slow to answer.
+async fn keep_material(kit: &Kit, material: &Counted, lead: &mut Lead) {
+    let mut is_well = true;
+    loop {
+        tokio::time::sleep(FOLLOWING_UP).await;
+        let done = match lead.is_ours().await {
+            Ok(true) => material::follow_up(kit, material).await,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        // Said once for each outage: it is tried every second.
+        if let Err(error) = &done
+            && is_well
+        {
+            tracing::warn!(%error, "what is to go from the material of secrets stays for now; trying again");
+        }
+        is_well = done.is_ok();
+    }
 }
 
 /// Does what one process alone need do after changes, for as long as this one is it.

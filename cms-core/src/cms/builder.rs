@@ -12,7 +12,7 @@ use crate::auth::{Auth, Authorizer, Principal};
 use crate::clock::{Clock, SystemClock};
 use crate::configs::{Configs, Parsed};
 use crate::context::RequestContext;
-use crate::crypto::{Barrier, Seal};
+use crate::crypto::{Barrier, SEAL_UNAVAILABLE, Seal};
 use crate::decisions::Decisions;
 use crate::documents::{Documents, Gate, Writer};
 use crate::error::{Error, Result};
@@ -30,6 +30,7 @@ use crate::releases::Releases;
 use crate::requests::Requests;
 use crate::secrets::Secrets;
 use crate::secrets::engine::builtin;
+use crate::secrets::material::{Counted, Material};
 use crate::sensitive::Sensitive;
 use crate::store::{Db, Outcome, Store};
 use crate::webhooks::{Notifier, Silent, Webhooks};
@@ -49,6 +50,8 @@ pub struct CmsBuilder {
     trial: Arc<dyn Trial>,
     notifier: Arc<dyn Notifier>,
     mailer: Option<Arc<dyn Mailer>>,
+    material: Option<Arc<dyn Material>>,
+    is_patient: bool,
 }
 
 impl CmsBuilder {
@@ -63,6 +66,8 @@ impl CmsBuilder {
             trial: Arc::new(InProcess),
             notifier: Arc::new(Silent),
             mailer: None,
+            material: None,
+            is_patient: false,
         }
     }
 
@@ -115,14 +120,37 @@ impl CmsBuilder {
         self
     }
 
+    /// Sets where new values of secrets lie: by default in the store. Those that lie elsewhere stay there.
+    #[must_use]
+    pub fn material(mut self, material: Arc<dyn Material>) -> Self {
+        self.material = Some(material);
+        self
+    }
+
+    /// Opens the installation sealed where its seal cannot be asked now, and unseals it as soon as it can.
+    #[must_use]
+    pub fn wait_for_seal(mut self) -> Self {
+        self.is_patient = true;
+        self
+    }
+
     /// Opens an installation, within a Tokio runtime.
     ///
     /// # Errors
     /// `Sealed` with the code `not_initialized` on an empty store, or what the seal answers.
     pub async fn build(self) -> Result<Cms> {
+        let is_patient = self.is_patient;
         let parts = self.parts()?;
-        parts.kit.barrier.unseal().await?;
-        parts.kit.audit.unseal(&parts.kit.barrier.derive(AUDIT_KEY)?)?;
+        match parts.kit.barrier.unseal().await {
+            Err(error) if is_patient && error.code() == SEAL_UNAVAILABLE => {
+                tracing::warn!(%error, "starting sealed: the seal cannot be asked now");
+                parts.kit.barrier.wait_for(Some(error.message().to_owned()));
+            }
+            unsealed => {
+                unsealed?;
+                parts.kit.audit.unseal(&parts.kit.barrier.derive(AUDIT_KEY)?)?;
+            }
+        }
         parts.start().await
     }
 
@@ -165,7 +193,8 @@ impl CmsBuilder {
         let barrier = Barrier::new(db.clone(), self.seal, self.clock.clone());
         let audit = Audit::open_sealed(db.clone(), self.clock.clone(), self.audit);
         let authorizer = Authorizer::new(db.clone(), audit.clone())?;
-        let kit = Kit { db, clock: self.clock, barrier, audit, authorizer, lane: Lane::new()? };
+        let material = self.material.map(|material| Counted::new(material, db.counts().clone()));
+        let kit = Kit { db, clock: self.clock, barrier, audit, authorizer, lane: Lane::new()?, material };
         Ok(Parts {
             auth: Auth::new(kit.clone(), &self.issuer),
             kit,

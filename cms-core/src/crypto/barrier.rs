@@ -19,7 +19,7 @@ use super::keyring::{
 };
 use super::material::Material;
 use super::places::is_place;
-use super::seal::{Seal, SealState};
+use super::seal::{SEAL_UNAVAILABLE, Seal, SealState};
 use super::value::SealedValue;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
@@ -38,6 +38,8 @@ pub(super) struct Inner {
     clock: Arc<dyn Clock>,
     /// The keys in use; nothing while sealed.
     open: ArcSwapOption<Open>,
+    /// Why the seal cannot be asked, while that is waited for.
+    waiting: Mutex<Option<String>>,
     /// One loading of the root keyring at a time.
     loading: tokio::sync::Mutex<()>,
 }
@@ -85,6 +87,7 @@ impl Barrier {
             seal: RwLock::new(seal),
             clock,
             open: ArcSwapOption::empty(),
+            waiting: Mutex::default(),
             loading: tokio::sync::Mutex::new(()),
         }))
     }
@@ -192,6 +195,16 @@ impl Barrier {
         (seal.name(), seal.state())
     }
 
+    /// Why the seal cannot be asked, if this process waits for it.
+    pub fn waits_for(&self) -> Option<String> {
+        self.0.waiting.lock().clone()
+    }
+
+    /// Notes why this process waits for the seal; `None` once it does not any more.
+    pub(crate) fn wait_for(&self, because: Option<String>) {
+        *self.0.waiting.lock() = because;
+    }
+
     /// Opens the installation: loads the root keyring through the seal. Does nothing more if it is
     /// open already.
     ///
@@ -204,6 +217,7 @@ impl Barrier {
             Some(open) => *open.root.write() = root,
             None => self.0.open.store(Some(Arc::new(Open::new(root)))),
         }
+        self.wait_for(None);
         Ok(())
     }
 
@@ -250,7 +264,15 @@ impl Barrier {
     }
 
     pub(super) fn opened(&self) -> Result<Arc<Open>> {
-        self.0.open.load_full().ok_or_else(Error::sealed)
+        self.0.open.load_full().ok_or_else(|| self.sealed())
+    }
+
+    /// The error while sealed; with what is waited for, where something is.
+    pub(crate) fn sealed(&self) -> Error {
+        match self.waits_for() {
+            Some(because) => Error::sealed().with_hint(because),
+            None => Error::sealed(),
+        }
     }
 
     /// Puts a root keyring in use that is not committed yet.
@@ -328,7 +350,7 @@ impl Barrier {
         }
         // The seal's own words may name a path; here they would reach whoever asked for a secret.
         let root = self.load_root(Some(&before)).await.map_err(|error| {
-            Error::unavailable("seal_unavailable", "the seal does not give the root key").with_source(error)
+            Error::unavailable(SEAL_UNAVAILABLE, "the seal does not give the root key").with_source(error)
         })?;
         let root = Arc::new(root);
         *open.root.write() = root.clone();

@@ -23,7 +23,10 @@ pub use barrier::{Barrier, Opener};
 pub(crate) use kdf::derive;
 pub(crate) use places::{FIRST_ANSWERS, Place, places};
 pub use rotate::KeyChange;
-pub use seal::{DevSeal, KeySeal, KeySource, Seal, SealState, create_key_file};
+pub use seal::{
+    DevSeal, KeySeal, KeySource, SEAL_UNAVAILABLE, Seal, SealState, create_key_file,
+    wrong_key as wrong_seal_key,
+};
 pub use value::SealedValue;
 
 #[cfg(test)]

@@ -34,6 +34,12 @@ impl SealedValue {
         change
     }
 
+    /// The value on its way to another place than the store, and the condition under which the store may point
+    /// there.
+    pub fn elsewhere(self) -> (Bytes, Transaction) {
+        (self.bytes, Transaction::new().when(self.keyring))
+    }
+
     /// The value without its condition: for comparing and opening, not for storing.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes

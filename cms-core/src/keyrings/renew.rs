@@ -14,6 +14,7 @@ use crate::context::RequestContext;
 use crate::crypto::{Barrier, FIRST_ANSWERS, Place, places};
 use crate::error::{Error, Result};
 use crate::ids::ProjectId;
+use crate::secrets::material;
 use crate::store::{Condition, Entry, Outcome, Range, Transaction};
 
 /// How many values are sealed anew in one commit.
@@ -58,6 +59,9 @@ impl Keyrings {
                 }
             }
         }
+        // Whatever lies outside of the store; the old keys stay if it cannot be reached.
+        let scope = self.kit.db.internal(project);
+        values += material::renew(&self.kit, ctx, record(proof, ""), &scope, oldest).await?;
         let retired = self.retire_data_keys(ctx, proof, project, oldest).await?;
         if retired {
             self.forget_history().await?;
@@ -100,6 +104,7 @@ impl Keyrings {
                 }
             }
         }
+        material::count(&self.kit, &self.kit.db.internal(project), &mut found).await?;
         let generations = found.into_iter().map(|(version, values)| KeyGeneration {
             version,
             values,

@@ -21,6 +21,7 @@ use crate::expected::Expected;
 use crate::ids::ProjectId;
 use crate::kit::Kit;
 use crate::releases::read_project;
+use crate::secrets::material;
 use crate::store::{Condition, Outcome, Range, Scope, Transaction};
 use record::{META, OffboardedRecord, ProjectRecord, grant_key};
 
@@ -180,7 +181,8 @@ impl Projects {
             .put(format!("sys/offboarded/{project}"), encode(&gone)?)
             .delete_prefix(scope.key(""))
             .erasing(scope.key(""))
-            .and(self.kit.barrier.destroy_project_key(project));
+            .and(self.kit.barrier.destroy_project_key(project))
+            .and(material::offboarded(&self.kit, project)?);
         for users in members.chunks(TIDYING) {
             let grants = users.iter().map(|user| grant_key(user, project.as_str()));
             tidying.push(grants.fold(Transaction::new(), Transaction::delete));

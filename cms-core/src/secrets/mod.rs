@@ -3,7 +3,7 @@
 //! store, shown masked, and revealed only after the trail has taken the record.
 //!
 //! Writing is in `write`, removal of versions in `remove`, listing in `list`, checking everything in
-//! `verify`.
+//! `verify`; where values lie when not in the store is in `material`.
 
 mod data;
 pub mod engine;
@@ -11,6 +11,7 @@ mod generate;
 mod limits;
 mod list;
 mod mask;
+pub mod material;
 mod quota;
 mod record;
 mod remove;
@@ -230,19 +231,40 @@ impl Secrets {
     ) -> Result<(Arc<Head>, VersionRecord, SecretData)> {
         let head = self.head(scope, path).await?;
         let found = head.live(path, version)?.clone();
-        let key = value_key(path.as_str(), found.version);
-        if let Some(entry) = scope.cached(&key).await?.entry() {
-            let data = self.open(scope, &entry.key, found.version, &entry.value).await?;
+        if let Some(data) = self.value(scope, path, &found, Look::Cached).await? {
             return Ok((head, found, data));
         }
-        // Another process may have destroyed it since the head was cached.
+        // Another process may have destroyed it, or laid it elsewhere, since the head was cached.
         let head = Arc::new(self.present(scope, path).await?.into_head(path)?);
         let found = head.live(path, version)?.clone();
-        let key = value_key(path.as_str(), found.version);
-        let entry = scope.fresh(&key).await?;
-        let entry = entry.ok_or_else(|| Error::internal(format!("the value at `{key}` is missing")))?;
-        let data = self.open(scope, &entry.key, found.version, &entry.value).await?;
+        let data = self.value(scope, path, &found, Look::Fresh).await?;
+        let data = data.ok_or_else(|| missing_value(scope, path, &found))?;
         Ok((head, found, data))
+    }
+
+    /// The stored fields of a version, wherever they lie.
+    async fn value(
+        &self,
+        scope: &Scope,
+        path: &Name,
+        version: &VersionRecord,
+        look: Look,
+    ) -> Result<Option<SecretData>> {
+        let relative = value_key(path.as_str(), version.version);
+        let sealed = match (&version.laid, look) {
+            (Some(laid), _) => {
+                let material = self.kit.material.as_ref().ok_or_else(material::missing)?;
+                // No value is waited for that could not be opened.
+                self.refuse_sealed()?;
+                material.get(scope.project(), &laid.id).await?
+            }
+            (None, Look::Cached) => scope.cached(&relative).await?.entry().map(|entry| entry.value.clone()),
+            (None, Look::Fresh) => scope.fresh(&relative).await?.map(|entry| entry.value),
+        };
+        let Some(sealed) = sealed else { return Ok(None) };
+        let key = scope.key(&relative);
+        let opened = self.kit.barrier.open(scope.project(), &key, version.version, &sealed).await?;
+        SecretData::from_stored(opened).map(Some)
     }
 
     /// The head of a secret through the cache, where it is kept opened: it holds no values.
@@ -258,14 +280,23 @@ impl Secrets {
         Err(not_found(path))
     }
 
-    async fn open(&self, scope: &Scope, key: &str, version: u64, sealed: &[u8]) -> Result<SecretData> {
-        SecretData::from_stored(self.kit.barrier.open(scope.project(), key, version, sealed).await?)
-    }
-
     /// A sealed installation tells nobody which secrets exist.
     fn refuse_sealed(&self) -> Result<()> {
-        if self.kit.barrier.is_sealed() { Err(Error::sealed()) } else { Ok(()) }
+        if self.kit.barrier.is_sealed() { Err(self.kit.barrier.sealed()) } else { Ok(()) }
     }
+}
+
+/// Whether a value may come from the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Cached,
+    Fresh,
+}
+
+/// The error for a value that is not where it must be.
+fn missing_value(scope: &Scope, path: &Name, version: &VersionRecord) -> Error {
+    let key = scope.key(&value_key(path.as_str(), version.version));
+    Error::internal(format!("the value at `{key}` is missing"))
 }
 
 /// The error for a secret that does not exist.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Secrets as they lie in the store. `sec/{path}` holds the head: the versions and what describes the
 //! secret, sealed as record version 0. `secv/{path}@{version}` holds the fields of one version as the
-//! JSON that was put, sealed as that version; it goes when the version is destroyed.
+//! JSON that was put, sealed as that version; it goes when the version is destroyed. Where a material keeps the
+//! values (`material`), the head says under which id; such a head has the version 2, since an earlier cms would
+//! lose the id.
 //!
 //! The shape of the head carries its version `v`; a golden file under `testdata/` keeps it readable.
 
@@ -15,6 +17,7 @@ use crate::clock::Timestamp;
 use crate::crypto::Opener;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Name;
+use crate::secrets::material::Laid;
 use crate::store::Entry;
 
 /// Where the heads of a project's secrets lie.
@@ -63,6 +66,9 @@ pub(super) struct VersionRecord {
     pub(super) deleted: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) destroyed: Option<Timestamp>,
+    /// Where its value lies, if not in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) laid: Option<Laid>,
 }
 
 impl VersionRecord {
@@ -98,14 +104,15 @@ impl Head {
         let head: Self =
             serde_json::from_slice(bytes.expose()).map_err(|error| damaged(error.to_string()))?;
         match head.v {
-            1 if !head.versions.is_empty() => Ok(head),
-            1 => Err(damaged("has no version".to_owned())),
+            1 | 2 if !head.versions.is_empty() => Ok(head),
+            1 | 2 => Err(damaged("has no version".to_owned())),
             other => Err(damaged(format!("has the format {other}, which a later version of cms wrote"))),
         }
     }
 
     pub(super) fn encode(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(self).map_err(Error::internal)
+        let v = if self.versions.iter().any(|version| version.laid.is_some()) { 2 } else { 1 };
+        serde_json::to_vec(&Self { v, ..self.clone() }).map_err(Error::internal)
     }
 
     /// The number of the present version; 0 before the first.
@@ -143,11 +150,11 @@ impl Head {
         Err(Error::new(ErrorKind::NotFound, code, message).with_hint(hint))
     }
 
-    /// Adds a version; answers the numbers of those that are no longer kept.
-    pub(super) fn push(&mut self, version: VersionRecord) -> Vec<u64> {
+    /// Adds a version; answers those that are no longer kept.
+    pub(super) fn push(&mut self, version: VersionRecord) -> Vec<VersionRecord> {
         self.versions.push(version);
         let surplus = self.versions.len().saturating_sub(MAX_KEPT_VERSIONS);
-        self.versions.drain(..surplus).map(|gone| gone.version).collect()
+        self.versions.drain(..surplus).collect()
     }
 
     /// The secret as of one of its versions.
@@ -170,6 +177,7 @@ mod tests {
     use super::*;
 
     const GOLDEN: &str = include_str!("../../testdata/secret_head.v1.json");
+    const GOLDEN_LAID: &str = include_str!("../../testdata/secret_head.v2.json");
 
     #[test]
     fn the_golden_head_is_still_read_and_written() {
@@ -179,6 +187,19 @@ mod tests {
         assert_eq!(states, [SecretState::Destroyed, SecretState::Deleted, SecretState::Live]);
         let written: serde_json::Value = serde_json::from_slice(&head.encode().unwrap()).unwrap();
         assert_eq!(written, serde_json::from_str::<serde_json::Value>(GOLDEN).unwrap());
+    }
+
+    #[test]
+    fn a_head_that_points_outside_is_one_that_an_earlier_cms_refuses() {
+        let head: Head = serde_json::from_str(GOLDEN_LAID).unwrap();
+        let laid: Vec<_> = head.versions.iter().map(|version| version.laid.as_ref()).collect();
+        assert_eq!(
+            laid[1].map(|laid| (laid.id.as_str(), laid.key)),
+            Some(("0f1e2d3c4b5a69788796a5b4c3d2e1f0", 2))
+        );
+        assert!(laid[0].is_none());
+        let written: serde_json::Value = serde_json::from_slice(&head.encode().unwrap()).unwrap();
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(GOLDEN_LAID).unwrap());
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //! Deleting, bringing back and destroying versions of secrets.
 
 use super::limits::{MAX_KEPT_VERSIONS, invalid};
+use super::material::discard;
 use super::record::{Head, value_key};
-use super::write::{Expectation, contended, pause};
+use super::write::{Expectation, contended, pause, replace_head};
 use super::{Secrets, not_found};
 use crate::api::secrets::{ChangedVersions, SecretState};
 use crate::audit::NewRecord;
@@ -13,6 +14,7 @@ use crate::context::RequestContext;
 use crate::error::{Error, Result};
 use crate::expected::Expected;
 use crate::ids::Name;
+use crate::store::Transaction;
 
 const ATTEMPTS: u32 = 16;
 
@@ -54,13 +56,16 @@ impl Secrets {
             if changed.is_empty() {
                 return Ok(answer);
             }
-            let mut change = self.replace_head(&scope, path, present.entry.as_ref(), &head).await?;
-            if removal == Removal::Destroy {
-                for version in &changed {
-                    let key = scope.key(&value_key(path.as_str(), *version));
-                    change = change.delete(key.clone()).erasing(key);
+            let mut gone = Transaction::new();
+            for version in head.versions.iter_mut().filter(|version| changed.contains(&version.version)) {
+                if removal == Removal::Destroy {
+                    let key = scope.key(&value_key(path.as_str(), version.version));
+                    gone = gone.and(discard(&self.kit, &scope, path.as_str(), version)?).erasing(key);
+                    version.laid = None;
                 }
             }
+            let read = present.entry.as_ref();
+            let change = replace_head(&self.kit, &scope, path.as_str(), read, &head).await?.and(gone);
             ctx.offer(&answer)?;
             if self.commit(ctx, &scope, record(proof, removal, &changed), change).await? {
                 return Ok(answer);

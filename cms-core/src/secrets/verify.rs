@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::list::name_of;
-use super::record::{HEADS, Head, VALUES, split_value_key};
+use super::material::Seen;
+use super::record::{HEADS, Head, VALUES, VersionRecord, split_value_key};
 use super::{SecretData, Secrets, quota};
 use crate::api::secrets::SecretState;
 use crate::error::Result;
@@ -36,12 +37,16 @@ impl Secrets {
         self.refuse_sealed()?;
         let mut expected = Expected::new();
         let before = report.secrets;
+        let mut seen = Seen::of(&self.kit, scope).await?;
         let mut after: Option<String> = None;
         loop {
             let page = scope.list(HEADS, after.as_deref(), PAGE, false).await?;
             for entry in &page.entries {
                 report.secrets += 1;
-                self.verify_head(scope, entry, &mut expected, report).await?;
+                let Some(head) = self.verify_head(scope, entry, &mut expected, report).await? else {
+                    continue;
+                };
+                self.verify_laid(scope, entry, &head, &mut seen, report).await?;
             }
             after = page.entries.last().map(|entry| scope.relative(&entry.key).to_owned());
             if !page.more {
@@ -49,6 +54,7 @@ impl Secrets {
             }
         }
         self.verify_values(scope, expected, report).await?;
+        report.problems.extend(seen.strangers(&self.kit, scope).await?);
         let (counted, found) = (quota::count(scope).await?, report.secrets - before);
         if counted != found {
             let project = scope.project();
@@ -63,7 +69,7 @@ impl Secrets {
         entry: &Entry,
         expected: &mut Expected,
         report: &mut SecretsReport,
-    ) -> Result<()> {
+    ) -> Result<Option<Head>> {
         let name = name_of(scope, entry);
         let head = match self.kit.barrier.opener(scope.project(), &entry.value).await {
             Ok(opener) => Head::open(&opener, entry),
@@ -71,7 +77,7 @@ impl Secrets {
         };
         let Ok(head) = head else {
             report.problems.push(format!("the secret at `{}` does not open", entry.key));
-            return Ok(());
+            return Ok(None);
         };
         report.sealed_values += 1;
         if Name::parse(name).is_err() {
@@ -80,8 +86,33 @@ impl Secrets {
         if !head.versions.is_sorted_by(|a, b| a.version < b.version) {
             report.problems.push(format!("the versions of `{}` are out of order", entry.key));
         }
-        for version in head.versions.iter().filter(|version| version.state() != SecretState::Destroyed) {
+        let kept = |version: &&VersionRecord| version.state() != SecretState::Destroyed;
+        for version in head.versions.iter().filter(kept).filter(|version| version.laid.is_none()) {
             expected.insert(super::value_key(name, version.version), version.version);
+        }
+        Ok(Some(head))
+    }
+
+    /// Opens every value of a secret that lies in the material.
+    async fn verify_laid(
+        &self,
+        scope: &Scope,
+        entry: &Entry,
+        head: &Head,
+        seen: &mut Seen,
+        report: &mut SecretsReport,
+    ) -> Result<()> {
+        for version in &head.versions {
+            let Some(laid) = &version.laid else { continue };
+            let number = version.version;
+            let key = scope.key(&super::value_key(name_of(scope, entry), number));
+            match seen.take(&self.kit, scope, &laid.id).await? {
+                Some(value) => self.verify_value(scope.project(), &key, &value, number, report).await,
+                // It may have been destroyed or laid elsewhere since the head was read.
+                None if self.kit.db.fresh(&entry.key).await?.map(|now| now.modified)
+                    != Some(entry.modified) => {}
+                None => report.problems.push(format!("the value at `{key}` is missing")),
+            }
         }
         Ok(())
     }
@@ -99,7 +130,7 @@ impl Secrets {
                 let relative = scope.relative(&entry.key);
                 match (expected.remove(relative), split_value_key(relative)) {
                     (Some(version), Some(_)) => {
-                        self.verify_value(scope.project(), entry, version, report).await
+                        self.verify_value(scope.project(), &entry.key, &entry.value, version, report).await
                     }
                     _ => report.problems.push(format!("the value at `{}` belongs to no secret", entry.key)),
                 }
@@ -118,17 +149,18 @@ impl Secrets {
     async fn verify_value(
         &self,
         project: &ProjectId,
-        entry: &Entry,
+        key: &str,
+        value: &[u8],
         version: u64,
         report: &mut SecretsReport,
     ) {
-        let opened = self.kit.barrier.open(project, &entry.key, version, &entry.value).await;
+        let opened = self.kit.barrier.open(project, key, version, value).await;
         match opened
             .and_then(SecretData::from_stored)
             .and_then(|data| data.fields().map(|fields| fields.len()))
         {
             Ok(_) => report.sealed_values += 1,
-            Err(_) => report.problems.push(format!("the value at `{}` does not open", entry.key)),
+            Err(_) => report.problems.push(format!("the value at `{key}` does not open")),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::engine::KvEngine;
 use super::limits;
 use super::record::{HEAD_VERSION, Head, VersionRecord, head_key, value_key};
-use super::{SecretData, Secrets, WrittenSecret, not_found};
+use super::{Look, SecretData, Secrets, WrittenSecret, material, missing_value, not_found};
 use crate::api::secrets::{PutSecret, RotateSecret};
 use crate::audit::NewRecord;
 use crate::auth::Authorized;
@@ -16,6 +16,7 @@ use crate::context::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expected::Expected;
 use crate::ids::Name;
+use crate::kit::Kit;
 use crate::store::{Condition, Entry, Outcome, Scope, Transaction};
 
 /// How often a write is tried again when another process changes the same secret.
@@ -148,9 +149,11 @@ impl Secrets {
             let version = composed.head.version(path, None)?;
             let written = WrittenSecret { secret: composed.head.to_wire(path.as_str(), version), created };
             ctx.offer(&written)?;
+            let laid = version.laid.clone();
             if self.commit(ctx, &scope, record, composed.transaction).await? {
                 return Ok(written);
             }
+            material::abandon(&self.kit, scope.project(), laid.as_slice()).await;
             pause(attempt).await;
         }
         Err(contended(path))
@@ -191,19 +194,6 @@ impl Secrets {
         Ok(Present { entry, head })
     }
 
-    /// The part of a transaction that replaces a head.
-    pub(super) async fn replace_head(
-        &self,
-        scope: &Scope,
-        path: &Name,
-        read: Option<&Entry>,
-        head: &Head,
-    ) -> Result<Transaction> {
-        let key = scope.key(&head_key(path.as_str()));
-        let sealed = self.kit.barrier.seal(scope.project(), &key, HEAD_VERSION, &head.encode()?).await?;
-        Ok(Transaction::new().when(Condition::as_read(&key, read)).and(sealed.put(key)))
-    }
-
     async fn compose(
         &self,
         ctx: &RequestContext,
@@ -219,6 +209,9 @@ impl Secrets {
             head.metadata.clone_from(metadata);
         }
         let version = head.current() + 1;
+        let key = scope.key(&value_key(path.as_str(), version));
+        let sealed = self.kit.barrier.seal(scope.project(), &key, version, data.expose().as_bytes()).await?;
+        let (laid, counts) = material::lay(&self.kit, scope.project(), key, sealed).await?;
         let dropped = head.push(VersionRecord {
             version,
             author: ctx.principal.to_string(),
@@ -226,13 +219,12 @@ impl Secrets {
             message: change.message().cloned(),
             deleted: None,
             destroyed: None,
+            laid,
         });
-        let key = scope.key(&value_key(path.as_str(), version));
-        let sealed = self.kit.barrier.seal(scope.project(), &key, version, data.expose().as_bytes()).await?;
-        let mut transaction =
-            self.replace_head(scope, path, present.entry.as_ref(), &head).await?.and(sealed.put(key));
+        let read = present.entry.as_ref();
+        let mut transaction = replace_head(&self.kit, scope, path.as_str(), read, &head).await?.and(counts);
         for version in dropped {
-            transaction = transaction.delete(scope.key(&value_key(path.as_str(), version)));
+            transaction = transaction.and(material::discard(&self.kit, scope, path.as_str(), &version)?);
         }
         if is_new {
             transaction = transaction.and(self.quota.admit(scope, self.kit.now()).await?);
@@ -252,12 +244,9 @@ impl Secrets {
             Change::Put(put) => put.data.clone(),
             Change::Rotate(rotation) => {
                 engine.check_rotation(rotation)?;
-                let version = head.ok_or_else(|| not_found(path))?.live(path, None)?.version;
-                let key = value_key(path.as_str(), version);
-                let entry = scope.fresh(&key).await?;
-                let entry =
-                    entry.ok_or_else(|| Error::internal(format!("the value at `{key}` is missing")))?;
-                let stored = self.open(scope, &entry.key, version, &entry.value).await?;
+                let version = head.ok_or_else(|| not_found(path))?.live(path, None)?;
+                let stored = self.value(scope, path, version, Look::Fresh).await?;
+                let stored = stored.ok_or_else(|| missing_value(scope, path, version))?;
                 let next = engine.rotate(&stored, rotation).await?;
                 limits::check_data(&next)?;
                 next
@@ -266,6 +255,19 @@ impl Secrets {
         engine.accept(&data).await?;
         Ok(data)
     }
+}
+
+/// The part of a transaction that replaces a head.
+pub(super) async fn replace_head(
+    kit: &Kit,
+    scope: &Scope,
+    path: &str,
+    read: Option<&Entry>,
+    head: &Head,
+) -> Result<Transaction> {
+    let key = scope.key(&head_key(path));
+    let sealed = kit.barrier.seal(scope.project(), &key, HEAD_VERSION, &head.encode()?).await?;
+    Ok(Transaction::new().when(Condition::as_read(&key, read)).and(sealed.put(key)))
 }
 
 /// Waits a little longer after each attempt, and not as long as the others.

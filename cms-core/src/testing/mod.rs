@@ -2,4 +2,5 @@
 //! For those who implement a port: the suites that an implementation must pass.
 
 pub mod limiter_conformance;
+pub mod material_conformance;
 pub mod store_conformance;

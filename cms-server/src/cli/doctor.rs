@@ -2,20 +2,18 @@
 //! `cms doctor`: looks at everything that a server needs, and says what to mend.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use clap::Args;
 use cms_core::Cms;
 use cms_core::clock::{Clock, SystemClock, Timestamp};
-use cms_core::crypto::KeySeal;
 use serde::Serialize;
 
 use super::app::App;
 use super::failure::{Exit, Failure};
 use super::serve::{Place, failed};
 use crate::place::StorePlace;
-use crate::server::{builder, shared_limits};
-use crate::settings::{Checked, Settings};
+use crate::server::{configured, shared_limits};
+use crate::settings::{Checked, SealPlace, Settings};
 use crate::tls;
 
 /// Below this much free room, a store should get more.
@@ -99,7 +97,10 @@ fn clock() -> Finding {
 }
 
 fn seal(checked: &Checked) -> Finding {
-    match checked.seal.read() {
+    let SealPlace::Key(source) = &checked.seal else {
+        return right("seal key", String::from("it is at OpenBao, and never leaves it"));
+    };
+    match source.read() {
         Ok(_) => right("seal key", String::from("it can be read, and only by its owner")),
         Err(error) => {
             wrong("seal key", error.to_string(), "make one with `cms init`, or restore it from your backup")
@@ -159,7 +160,7 @@ async fn installation(checked: Checked) -> Vec<Finding> {
         let detail = format!("there is nothing at `{}`", checked.store.shown());
         return vec![wrong("store", detail, "check `store`, or make a new installation with `cms init`")];
     }
-    let builder = match builder(&checked.store, Arc::new(KeySeal::new(checked.seal))).await {
+    let builder = match configured(&checked).await {
         Ok(builder) => builder,
         Err(error) => {
             return vec![wrong("store", error.to_string(), "check `store`; `cms init` makes a new one")];
@@ -194,7 +195,14 @@ async fn health(cms: &Cms) -> Vec<Finding> {
             wrong("store", format!("the {} store does not answer: {error}", health.store), "see its log")
         }
     };
-    vec![store, right("installation", format!("it opens with its seal (`{}`)", health.seal))]
+    let material = health.material.map(|(name, health)| match health {
+        Ok(()) => right("material", format!("{name} answers, and lets CMS in")),
+        Err(error) => wrong("material", error, "see its log, and `[openbao]` of the settings"),
+    });
+    let mut found = vec![store];
+    found.extend(material);
+    found.push(right("installation", format!("it opens with its seal (`{}`)", health.seal)));
+    found
 }
 
 fn right(name: &'static str, detail: String) -> Finding {

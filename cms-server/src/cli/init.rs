@@ -2,10 +2,9 @@
 //! `cms init`: makes a new installation on an empty store and prints its root credential, this once.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
-use cms_core::crypto::{KeySeal, KeySource, create_key_file};
+use cms_core::crypto::{KeySource, create_key_file};
 use cms_core::sensitive::Sensitive;
 use serde_json::json;
 
@@ -14,7 +13,7 @@ use super::failure::{Exit, Failure};
 use super::serve::{failed, wrong};
 use crate::place::StorePlace;
 use crate::server::builder;
-use crate::settings::Settings;
+use crate::settings::{SealPlace, SealSettings, Settings};
 
 /// Make a new installation
 #[derive(Args)]
@@ -22,7 +21,7 @@ use crate::settings::Settings;
     after_help = "Example:\n  cms init --store embedded:/var/lib/cms --seal-key-file /etc/cms/seal.key"
 )]
 pub(crate) struct InitArgs {
-    /// Settings file, of which only `[etcd]` counts here
+    /// Settings file, of which only `[etcd]`, `[openbao]` and `[seal]` count here
     #[arg(long, env = "CMS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// URL of the store, such as `embedded:/var/lib/cms` or `etcd://HOST:PORT/PREFIX`
@@ -30,7 +29,7 @@ pub(crate) struct InitArgs {
     store: String,
     /// File with the seal key; made if it does not exist
     #[arg(long, env = "CMS_SEAL_KEY_FILE", value_name = "FILE")]
-    seal_key_file: PathBuf,
+    seal_key_file: Option<PathBuf>,
 }
 
 /// Makes the installation.
@@ -38,27 +37,41 @@ pub(crate) struct InitArgs {
 /// # Errors
 /// A conflict if the store holds an installation; a failure for anything else that keeps it from being made.
 pub(crate) async fn run(args: InitArgs, app: &App) -> Result<(), Failure> {
-    let settings = Settings::load(args.config.as_deref(), |name| std::env::var(name).ok()).map_err(wrong)?;
+    let mut settings =
+        Settings::load(args.config.as_deref(), |name| std::env::var(name).ok()).map_err(wrong)?;
+    if let Some(file) = args.seal_key_file.clone() {
+        settings.seal.use_file(file);
+    }
+    let openbao = settings.openbao.client().map_err(wrong)?;
+    let seal = settings.seal.place(openbao.as_ref()).map_err(wrong)?;
     let place = StorePlace { url: args.store.clone(), etcd: settings.etcd };
-    let key = KeyFile::at(&args.seal_key_file)?;
-    let seal = Arc::new(KeySeal::new(KeySource::File(args.seal_key_file.clone())));
-    let made = match builder(&place, seal).await {
+    let key = match &seal {
+        SealPlace::Key(KeySource::File(path)) => Some(KeyFile::at(path)?),
+        SealPlace::Key(_) | SealPlace::Transit(_) => None,
+    };
+    let made = match builder(&place, seal.seal()).await {
         Ok(builder) => builder.initialize().await.map_err(refused),
         Err(error) => Err(failed(error)),
     };
     let (cms, root) = made?;
-    key.keep();
+    if let Some(key) = key {
+        key.keep();
+    }
     cms.shutdown().await;
-    show(app, &args, &root)
+    show(app, &args, &settings.seal, &root)
 }
 
-fn show(app: &App, args: &InitArgs, root: &Sensitive<String>) -> Result<(), Failure> {
-    let (store, key) = (&args.store, args.seal_key_file.display());
+fn show(app: &App, args: &InitArgs, seal: &SealSettings, root: &Sensitive<String>) -> Result<(), Failure> {
+    let store = &args.store;
+    let (sealed, next) = match &seal.key_file {
+        Some(file) => (file.display().to_string(), format!(" --seal-key-file {}", file.display())),
+        None => (String::from("the key of the settings"), String::from(" with the same settings")),
+    };
     app.out.say(&format!(
-        "A new installation on {store}, sealed with {key}.\n\
+        "A new installation on {store}, sealed with {sealed}.\n\
          Keep the seal key apart from the store: one without the other opens nothing, and none of them can be\n\
          made again. The root credential below is shown this once; it recovers from everything, so keep it safe.\n\n\
-         Next: cms serve --store {store} --seal-key-file {key}"
+         Next: cms serve --store {store}{next}"
     ));
     app.out.value(&json!({"root_token": root.expose()}), |_| root.expose().clone())
 }

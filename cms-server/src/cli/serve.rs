@@ -100,8 +100,7 @@ impl Place {
         let mut settings = Settings::load(self.config.as_deref(), variable).map_err(wrong)?;
         settings.store = self.store.or(settings.store);
         if let Some(file) = self.seal_key_file {
-            settings.seal.key_file = Some(file);
-            (settings.seal.key_env, settings.seal.credential) = (None, None);
+            settings.seal.use_file(file);
         }
         Ok(settings)
     }

@@ -2,19 +2,16 @@
 //! `cms verify`: everything decrypts, the audit trail hashes, indexes agree with data. Works beside a
 //! running server.
 
-use std::sync::Arc;
-
 use clap::Args;
 use cms_core::RequestContext;
 use cms_core::api::keyrings::ProjectKeyState;
 use cms_core::auth::Principal;
-use cms_core::crypto::KeySeal;
 use cms_core::verify::VerifyReport;
 
 use super::app::App;
 use super::failure::Failure;
 use super::serve::{Place, failed, wrong};
-use crate::server::existing;
+use crate::server::configured;
 
 /// Check that everything stored decrypts, re-hashes and agrees
 #[derive(Args)]
@@ -39,7 +36,7 @@ pub(crate) async fn run(args: VerifyArgs, app: &App) -> Result<(), Failure> {
 
 async fn verify(args: VerifyArgs, app: &App) -> Result<VerifyReport, Failure> {
     let checked = args.place.settings()?.check().map_err(wrong)?;
-    let builder = existing(&checked.store, Arc::new(KeySeal::new(checked.seal))).await.map_err(failed)?;
+    let builder = configured(&checked).await.map_err(failed)?;
     let cms = builder.build().await.map_err(failed)?;
     let progress = app.out.progress("verifying");
     let ctx = RequestContext::new(Principal::root());

@@ -103,7 +103,7 @@ impl Sessions {
     async fn try_login(&self, ctx: &RequestContext, request: Login) -> Result<TokenPair> {
         let password = Sensitive::new(request.password);
         if self.kit.barrier.is_sealed() {
-            return Err(Error::sealed());
+            return Err(self.kit.barrier.sealed());
         }
         // What cannot be a name is treated like a name that nobody has.
         let user = UserId::parse(&request.username).ok().map(|user| user.canonical());
@@ -202,7 +202,7 @@ impl Sessions {
     pub async fn refresh(&self, ctx: &RequestContext, request: Refresh) -> Result<TokenPair> {
         let text = Sensitive::new(request.refresh_token);
         if self.kit.barrier.is_sealed() {
-            return Err(Error::sealed());
+            return Err(self.kit.barrier.sealed());
         }
         let Some(token) = RefreshToken::parse(text.expose()) else {
             return self.refuse(ctx, REFRESH, None, "no refresh token").await;

@@ -20,6 +20,9 @@ pub use source::{KeySource, create_key_file};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sensitive::Sensitive;
 
+/// The code of the error of a seal that has to ask somebody who does not answer now: trying again may help.
+pub const SEAL_UNAVAILABLE: &str = "seal_unavailable";
+
 /// Whether a seal can wrap and unwrap now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SealState {
@@ -39,6 +42,8 @@ pub enum SealState {
 /// Contract:
 /// - `unwrap` MUST answer exactly what was wrapped under the same context, or an error; with the wrong
 ///   key the error MUST be `Sealed` with the code `wrong_seal_key`, and nothing may change.
+/// - A seal that has to ask somebody MUST answer with `Unavailable` and the code [`SEAL_UNAVAILABLE`] while that is
+///   not to be had, within some seconds, in words for anybody.
 /// - A seal MUST NOT keep what it unwrapped, and SHOULD NOT keep its own key longer than a call.
 /// - `Debug` MUST NOT show keys or shares.
 #[async_trait]
@@ -72,7 +77,7 @@ pub trait Seal: fmt::Debug + Send + Sync {
 }
 
 /// The error for a seal whose key is not the one that wrapped the keyring.
-pub(super) fn wrong_key(seal: &str) -> Error {
+pub fn wrong_key(seal: &str) -> Error {
     Error::new(
         ErrorKind::Sealed,
         "wrong_seal_key",

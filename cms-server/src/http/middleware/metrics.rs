@@ -261,6 +261,8 @@ mod tests {
         metrics.answered(None, &Method::from_bytes(b"BREW").unwrap(), StatusCode::NOT_FOUND, Duration::ZERO);
         metrics.refused("not_found");
         let health = Health {
+            seal_error: None,
+            material: None,
             sealed: true,
             seal: "dev",
             store: "memory",

@@ -19,12 +19,16 @@ pub(crate) fn router() -> Table {
 /// The state of the server.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HealthReport {
-    /// `ok`, `sealed`, `degraded` (the store does not answer) or `stopping`.
+    /// `ok`, `sealed`, `degraded` (the store does not answer), `impaired` (the values of secrets
+    /// cannot be had now, and all else can) or `stopping`.
     status: &'static str,
     /// Whether the installation is sealed.
     sealed: bool,
     /// The kind of seal.
     seal: &'static str,
+    /// Why the seal cannot be asked, where that is what the server waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seal_detail: Option<String>,
     /// The backends.
     backends: Vec<BackendHealth>,
 }
@@ -74,7 +78,9 @@ async fn live() -> Json<Liveness> {
         (status = 503, description = "It cannot now", body = HealthReport)))]
 async fn ready(State(app): State<AppState>) -> (StatusCode, Json<HealthReport>) {
     let report = report(&app).await;
-    let status = if report.status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    // Where the values of secrets cannot be had, everything else can: no reason to take a server out of service.
+    let serves = ["ok", "impaired"].contains(&report.status);
+    let status = if serves { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report))
 }
 
@@ -92,10 +98,15 @@ async fn report(app: &AppState) -> HealthReport {
         let state = if detail.is_none() { "ok" } else { "unavailable" };
         backends.push(BackendHealth { name: shared.name(), state, revision: None, lag: None, detail });
     }
+    if let Some((name, health)) = health.material.clone() {
+        let state = if health.is_ok() { "ok" } else { "unavailable" };
+        backends.push(BackendHealth { name, state, revision: None, lag: None, detail: health.err() });
+    }
     HealthReport {
         status: status(&health, app.options().closing.is_cancelled()),
         sealed: health.sealed,
         seal: health.seal,
+        seal_detail: health.seal_error,
         backends,
     }
 }
@@ -105,6 +116,7 @@ fn status(health: &Health, stopping: bool) -> &'static str {
         (true, _, _) => "stopping",
         (_, _, Some(_)) => "degraded",
         (_, true, _) => "sealed",
+        (false, false, None) if matches!(health.material, Some((_, Err(_)))) => "impaired",
         (false, false, None) => "ok",
     }
 }
